@@ -1,0 +1,97 @@
+"""JSON in and out: typed records from untrusted bytes, with errors that name the field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from mesh.errors import InvalidInput, MalformedBody, RegistryAway, TooLarge
+from mesh.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH
+
+T = TypeVar("T")
+_PATH = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+
+
+def dump(value: Any) -> bytes:
+    """`value` (records, dicts, lists) as JSON."""
+    return msgspec.json.encode(value)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`. Raises MalformedBody or TooLarge; never anything else."""
+    if len(body) > MAX_JSON_BYTES:
+        raise TooLarge(f"the body has {len(body):,} bytes; at most {MAX_JSON_BYTES:,} are taken", limit=MAX_JSON_BYTES)
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError:
+        raise MalformedBody(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels", field="$") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedBody(f"the body is not JSON: {error}", field="$") from None
+    if not isinstance(value, dict):
+        raise InvalidInput("the body must be a JSON object", field="$")
+    _check_depth(value)
+    return value
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """`value` as a record of `kind`. Raises InvalidInput with the path of the field that is wrong."""
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PATH.search(text)
+        path = found.group("path") if found else ""
+        words = text[: found.start()] if found else text
+        missing = re.search(r"missing required field `([^`]+)`", words)
+        if missing:
+            path = f"{path}.{missing.group(1)}" if path else missing.group(1)
+        where = path or "$"
+        raise InvalidInput(f"{where}: {words[:1].lower()}{words[1:]}", field=where) from None
+
+
+def parse(body: bytes, kind: type[T]) -> T:
+    """The JSON object in `body` as a record of `kind`; unknown fields are passed over."""
+    return convert(parse_object(body), kind)
+
+
+def from_text(values: dict[str, str], kind: type[T]) -> T:
+    """A record of `kind` from texts, such as a query string's: numbers and booleans are read from their digits."""
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PATH.search(text)
+        where = (found.group("path") if found else "") or "$"
+        words = text[: found.start()] if found else text
+        raise InvalidInput(f"{where}: {words[:1].lower()}{words[1:]}", field=where) from None
+
+
+def _check_depth(value: Any) -> None:
+    """Walk without recursion: the input chooses the depth."""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise MalformedBody(f"the JSON is nested deeper than {MAX_JSON_DEPTH} levels", field="$")
+
+
+def parse_answer(body: bytes) -> dict[str, Any]:
+    """The JSON object that a service of the mesh answered: trusted in size, as a list of 10,000 nodes is large.
+
+    Raises RegistryAway for anything else, since then something that is no registry has answered.
+    """
+    try:
+        value = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RegistryAway(f"the answer is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise RegistryAway("the answer is not a JSON object")
+    return value

@@ -1,0 +1,104 @@
+"""Who a node is: an id that outlives restarts, and what machine it runs on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import socket
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from mesh.errors import SetupProblem
+
+_MAX_SIBLINGS = 1000  # nodes of one kind and name on one machine
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """node_id: kept on disk. boot_id: new at every start. name: unique among the running nodes of this data folder.
+    lock: the open file that keeps a second process from taking the same id; it frees itself when the process ends."""
+
+    node_id: str
+    boot_id: str
+    name: str
+    lock: IO[str]
+
+
+def claim(data: Path, kind: str, name: str) -> Identity:
+    """Take the identity of the `kind` node called `name` in the folder `data`, or make it on first use.
+
+    A second node that runs with the same name becomes `name-2`, with an identity of its own.
+    Raises SetupProblem when the folder cannot be written.
+    """
+    folder = data / "identity"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, _MAX_SIBLINGS):
+            full = name if number == 1 else f"{name}-{number}"
+            file = folder / f"{kind}-{re.sub(r'[^A-Za-z0-9._-]', '_', full)[:100]}.id"
+            lock = file.open("a+")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            lock.seek(0)
+            node_id = lock.read().strip()
+            if not re.fullmatch(r"[0-9a-f-]{36}", node_id):  # new, or cut off by a full disk
+                node_id = str(uuid.uuid4())
+                lock.truncate(0)
+                lock.write(node_id + "\n")
+                lock.flush()
+                os.fsync(lock.fileno())
+            return Identity(node_id, str(uuid.uuid4()), full, lock)
+    except OSError as error:
+        raise SetupProblem(
+            f"cannot keep this node's identity in {folder}: {error.strerror}; set --data (FOGLINE_DATA)"
+        ) from error
+    raise SetupProblem(f"more than {_MAX_SIBLINGS} {kind} nodes are called {name!r}; give them --name (FOGLINE_NAME)")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a manifest says of the computer. ram: in whole gigabytes, as the original writes it (`16gb`)."""
+
+    host_name: str
+    cpu: str
+    cores: int
+    ram: str
+
+
+def this_machine() -> Machine:
+    """The computer that this process runs on."""
+    return Machine(
+        host_name=socket.gethostname() or "localhost",
+        cpu=_cpu_name(),
+        cores=os.cpu_count() or 1,
+        ram=f"{max(1, round(psutil.virtual_memory().total / 2**30))}gb",
+    )
+
+
+def address_towards(host: str, port: int) -> str:
+    """The address of this machine that packets to `host` leave from; nothing is sent. 127.0.0.1 without a network."""
+    try:
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(info[0], socket.SOCK_DGRAM) as probe:
+            probe.connect(info[4])
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "127.0.0.1"
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
+    return " ".join(found.group(1).split()) if found else platform.machine()

@@ -1,0 +1,127 @@
+"""Serving a WSGI application with gunicorn: one process with threads, for the frames live in its memory."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+from gunicorn.app.base import BaseApplication
+
+from mesh.errors import SetupProblem
+
+STOP_SECONDS = 3  # for requests that are under way; Ctrl-C must be over within 5
+KEEP_ALIVE = 75  # seconds: longer than a browser's or a proxy's pause between two polls
+
+
+class Service(Protocol):
+    """What `serve` runs. `application` is built in the serving process, then `start` begins its threads there."""
+
+    def application(self) -> Any: ...
+    def start(self) -> None: ...
+    def stop(self) -> None:
+        """End the streams and leave; called once, when the process is told to stop."""
+        ...
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, build: Callable[[], Service], options: dict[str, Any]) -> None:
+        self._build = build
+        self._given = options
+        self.service: Service | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._given.items():
+            self.cfg.set(name, value)
+        self.cfg.set("post_worker_init", self._begin)
+
+    def load(self) -> Any:
+        self.service = self._build()
+        return self.service.application()
+
+    def _begin(self, _worker: Any) -> None:
+        """Runs in the worker when it can answer: now the service may say to others that it is there."""
+        service = self.service
+        assert service is not None
+        stop_once = threading.Lock()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            usual = signal.getsignal(number)
+
+            def stop(signum: int, frame: FrameType | None, usual: Any = usual) -> None:
+                if stop_once.acquire(blocking=False):
+                    # Not in the handler itself: it may have interrupted a thread that holds a lock which stop() needs.
+                    threading.Thread(target=service.stop, name="stop").start()
+                if callable(usual):
+                    usual(signum, frame)
+
+            signal.signal(number, stop)
+        service.start()
+
+
+def serve(build: Callable[[], Service], *, host: str, port: int, threads: int, workers: int = 1) -> None:
+    """Serve until SIGTERM or SIGINT. Returns never: gunicorn ends the process."""
+    family_host = f"[{host}]" if ":" in host else host
+    _Server(
+        build,
+        {
+            "bind": f"{family_host}:{port}",
+            "workers": workers,
+            "threads": threads,
+            "worker_class": "gthread",
+            "worker_tmp_dir": _memory_folder(),
+            "graceful_timeout": STOP_SECONDS,
+            "keepalive": KEEP_ALIVE,
+            "timeout": 60,
+            "loglevel": "warning",
+            "backlog": 512,
+            "control_socket_disable": True,
+        },
+    ).run()
+
+
+def free_port(host: str, first: int, *, tries: int = 200) -> int:
+    """The first free port from `first` on.
+
+    Raises SetupProblem when there is none or the address is not this machine's.
+    """
+    for port in range(first, min(first + tries, 65536)):
+        if _can_bind(host, port):
+            return port
+    raise SetupProblem(f"no free port between {first} and {first + tries - 1} on {host}; give --port")
+
+
+def require_port(host: str, port: int, option: str) -> None:
+    """Raise SetupProblem unless `port` can be listened on; `option` names what chooses it."""
+    if not _can_bind(host, port):
+        raise SetupProblem(
+            f"port {port} on {host} is taken by another program; stop it, or choose another with {option}"
+        )
+
+
+def _can_bind(host: str, port: int) -> bool:
+    try:
+        info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except socket.gaierror:
+        raise SetupProblem(f"--host (FOGLINE_HOST) is {host!r}: not an address or a known host name") from None
+    with socket.socket(info[0], socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(info[4])
+        except PermissionError:
+            raise SetupProblem(f"port {port} may only be used by root; choose one above 1023 with --port") from None
+        except OSError as error:
+            if error.errno == 99:
+                raise SetupProblem(f"--host (FOGLINE_HOST) is {host!r}: not an address of this machine") from None
+            return False
+        return True
+
+
+def _memory_folder() -> str | None:
+    """gunicorn beats through a file; on a slow disk that stalls the workers."""
+    from pathlib import Path  # noqa: PLC0415
+
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -1,0 +1,143 @@
+"""Settings: declared once as a frozen record, given as an option or as a variable `FOGLINE_…`, checked at the start.
+
+A settings class is a frozen dataclass whose fields are made by `setting()`. The command line builds its options from
+those fields, the documentation's table is checked against them, and `load()` turns texts into values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mesh.errors import SetupProblem
+
+PREFIX = "FOGLINE_"
+S = TypeVar("S")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+) -> Any:
+    """A field of a settings class. `least` and `most` bound a number, both included."""
+    return dataclasses.field(
+        default=default,
+        metadata={"help": help, "least": least, "most": most, "choices": choices, "metavar": metavar},
+    )
+
+
+def option_of(field: dataclasses.Field[Any]) -> str:
+    """The command line's name of a setting: `registry_port` → `--registry-port`."""
+    return "--" + field.name.replace("_", "-")
+
+
+def variable_of(field: dataclasses.Field[Any]) -> str:
+    """The environment's name of a setting: `registry_port` → `FOGLINE_REGISTRY_PORT`."""
+    return PREFIX + field.name.upper()
+
+
+def fields_of(cls: type[Any]) -> list[dataclasses.Field[Any]]:
+    """The settings of `cls` that options and variables may give."""
+    return [f for f in dataclasses.fields(cls) if "help" in f.metadata]
+
+
+def kind_of(cls: type[Any], field: dataclasses.Field[Any]) -> tuple[type[Any], bool]:
+    """The plain type of a setting (str, int, float, bool, Path) and whether it may be given several times."""
+    hint = typing.get_type_hints(cls)[field.name]
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True
+    if isinstance(hint, types.UnionType):
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    return hint, False
+
+
+def load(cls: type[S], options: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> S:
+    """Make a `cls` of the options given, then of the variables, then of the defaults.
+
+    options: texts (or a tuple of texts for a setting that may repeat) by field name; None and () mean not given.
+    Raises SetupProblem naming the option and the variable of the value that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for field in fields_of(cls):
+        kind, many = kind_of(cls, field)
+        given = options.get(field.name)
+        if given in (None, ()):
+            text = environ.get(variable_of(field), "")
+            if text == "":
+                continue
+            given = tuple(t.strip() for t in text.split(",") if t.strip()) if many else text
+        values[field.name] = tuple(_value(field, kind, one) for one in given) if many else _value(field, kind, given)
+    return cls(**values)
+
+
+def _value(field: dataclasses.Field[Any], kind: type[Any], given: Any) -> Any:
+    def wrong(expected: str) -> SetupProblem:
+        return SetupProblem(f"{option_of(field)} ({variable_of(field)}) is {given!r}: {expected}")
+
+    value: Any
+    if kind is bool:
+        if isinstance(given, bool):
+            return given
+        if str(given).lower() in ("1", "true", "yes", "on"):
+            return True
+        if str(given).lower() in ("0", "false", "no", "off"):
+            return False
+        raise wrong("say yes or no")
+    if kind is int or kind is float:
+        try:
+            value = kind(given)
+        except ValueError:
+            raise wrong("a whole number is needed" if kind is int else "a number is needed") from None
+        least, most = field.metadata["least"], field.metadata["most"]
+        if (least is not None and value < least) or (most is not None and value > most) or math.isnan(value):
+            bounds = " and ".join(
+                words for words, bound in ((f"at least {least}", least), (f"at most {most}", most)) if bound is not None
+            )
+            raise wrong(f"it must be {bounds}")
+        return value
+    if kind is Path:
+        return Path(str(given)).expanduser().resolve()
+    if field.metadata["choices"] and given not in field.metadata["choices"]:
+        raise wrong(f"choose one of {', '.join(field.metadata['choices'])}")
+    return str(given)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServiceSettings:
+    """What every service has."""
+
+    host: str = setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 for every network of this machine", metavar="ADDRESS"
+    )
+    data: Path = setting(
+        Path("data"),
+        "folder for what must outlive a restart: identities, models, the registry's data",
+        metavar="DIR",
+    )
+    log: str = setting("auto", "log lines: json, text, or auto (text on a terminal)", choices=("auto", "json", "text"))
+    threads: int = setting(64, "threads that answer requests; each viewer of a stream holds one", least=4, most=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeSettings(ServiceSettings):
+    """What every node has besides."""
+
+    registry: str = setting("http://127.0.0.1:5050", "address of the registry", metavar="URL")
+    name: str = setting("", "name that people see; chosen from the host's name or the source when empty")
+    advertise: str = setting(
+        "",
+        "address at which other machines reach this node; the registry uses the one that it sees when empty",
+        metavar="URL",
+    )

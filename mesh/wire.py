@@ -1,0 +1,157 @@
+"""What nodes, registry and clients say to one another, besides the manifest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from mesh.limits import MAX_FPS
+from mesh.manifest import Identifier, Name, Rate, Side
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Fps = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
+Reason = Annotated[str, msgspec.Meta(max_length=2000)]
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node is to beat. seconds: between two beats."""
+
+    seconds: float
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a manifest. lease_seconds: without a beat for so long the node counts as dead.
+    manifest_seconds: when to send the manifest again. url: the address under which the registry lists the node."""
+
+    node_id: str
+    lease_seconds: float
+    manifest_seconds: float
+    heartbeat: Pace
+    url: str = ""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a node is doing. direct: streams that it serves without a session, each of which holds a slot.
+    fps: frames per second that it captures or infers now. no_signal: why a camera has no picture."""
+
+    direct: Count = 0
+    viewers: Count = 0
+    fps: Rate = 0.0
+    cpu_percent: Rate = 0.0
+    no_signal: Reason | None = None
+
+
+class SessionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a node's session does. problem: why it gives no detections now, in words."""
+
+    session_id: Identifier
+    token: Count
+    viewers: Count = 0
+    fps: Rate = 0.0
+    problem: Reason | None = None
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """A node is alive, and this is what it does."""
+
+    boot_id: Identifier
+    load: Load = Load()
+    sessions: Annotated[list[SessionReport], msgspec.Meta(max_length=4096)] = []
+
+
+class CameraAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a camera's frames are. original: it speaks the original's calls only."""
+
+    node_id: str
+    name: str
+    url: str
+    original: bool = False
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that a compute node should serve. token: grows with every placement; only the newest is obeyed.
+    width, height: the annotated picture fits into them; fps: at most so many a second."""
+
+    session_id: str
+    token: int
+    camera: CameraAddress
+    algorithm: str
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    pinned: bool = False
+
+
+class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node should be serving now."""
+
+    lease_seconds: float
+    draining: bool = False
+    sessions: list[Assignment] = []
+    heartbeat: Pace | None = None
+
+
+class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for one algorithm on one camera. camera: node_id or name. node: node_id or name of the compute node
+    that shall serve it, any free one when missing."""
+
+    camera: Name
+    algorithm: Identifier
+    node: Name | None = None
+    width: Side | None = None
+    height: Side | None = None
+    fps: Fps | None = None
+    pinned: bool = False
+
+
+class FailoverRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A viewer gets no frames from the placement with this token."""
+
+    token: Count
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """RFC 9457. Further members depend on the problem."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+class DetectedObject(msgspec.Struct, frozen=True, kw_only=True):
+    """box: x_min, y_min, x_max, y_max in pixels of the camera's own frame. confidence: 0 to 1."""
+
+    label: str
+    confidence: float
+    box: tuple[int, int, int, int]
+
+
+class FrameStamp(msgspec.Struct, frozen=True, kw_only=True):
+    """sequence: counts captured frames. captured_at: Unix seconds of the camera's clock. width, height: pixels."""
+
+    sequence: int
+    captured_at: float
+    width: int
+    height: int
+
+
+class Detections(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one algorithm found in one frame. age_ms: from capture until this was published. no_signal: why there is
+    no picture to look at."""
+
+    session: str | None = None
+    camera: str | None = None
+    algorithm: str
+    model: str | None
+    inference_ms: float
+    frame: FrameStamp
+    objects: list[DetectedObject]
+    age_ms: float | None = None
+    no_signal: str | None = None
+
+
+def strip(document: dict[str, Any]) -> dict[str, Any]:
+    """`document` without the members that are None."""
+    return {key: value for key, value in document.items() if value is not None}
