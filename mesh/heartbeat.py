@@ -64,6 +64,10 @@ class Membership:
         self._renew_asked.set()
         self._wake.set()
 
+    def nudge(self) -> None:
+        """Beat at once: the registry may have something new for this node."""
+        self._wake.set()
+
     def stop(self, timeout: float = 2.0) -> None:
         """Leave the mesh: viewers are moved at once instead of when the lease ends. Waits at most about `timeout` s."""
         self._stopping.set()

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -102,3 +103,11 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
     found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
     return " ".join(found.group(1).split()) if found else platform.machine()
+
+
+def address_of(advertised: str, registry: str) -> str:
+    """The IP address (or host) that a manifest gives: the advertised one's, else the one that faces the registry."""
+    if advertised:
+        return urlsplit(advertised).hostname or ""
+    url = urlsplit(registry)
+    return address_towards(url.hostname or "127.0.0.1", url.port or 80)

@@ -49,13 +49,11 @@ def configure(style: str = "auto", *, service: str, node: str | None = None, lev
         _redact_event,
     ]
     as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    renderer: Any
+    renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if as_text:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-        last: list[Any] = []
-    else:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-        last = [structlog.processors.format_exc_info]
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -68,7 +66,7 @@ def configure(style: str = "auto", *, service: str, node: str | None = None, lev
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *last,
+                structlog.processors.format_exc_info,  # to text before it is redacted
                 _redact_event,
                 renderer,
             ],

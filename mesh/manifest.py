@@ -8,7 +8,7 @@ The JSON Schema under docs/ is made from these records (`python -m mesh.manifest
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from mesh import codec
 from mesh.errors import InvalidInput
 from mesh.limits import MAX_ALGORITHMS, MAX_NAME, MAX_SIDE, MAX_SLOTS, MAX_TEXT
 
-SCHEMA = "fogline/1"
+SCHEMA: Final = "fogline/1"
 CAMERA_PORT = 5000
 COMPUTE_PORT = 8000
 Kind = Literal["camera", "compute"]

@@ -89,20 +89,21 @@ def free_port(host: str, first: int, *, tries: int = 200) -> int:
     Raises SetupProblem when there is none or the address is not this machine's.
     """
     for port in range(first, min(first + tries, 65536)):
-        if _can_bind(host, port):
+        if port_is_free(host, port):
             return port
     raise SetupProblem(f"no free port between {first} and {first + tries - 1} on {host}; give --port")
 
 
 def require_port(host: str, port: int, option: str) -> None:
     """Raise SetupProblem unless `port` can be listened on; `option` names what chooses it."""
-    if not _can_bind(host, port):
+    if not port_is_free(host, port):
         raise SetupProblem(
             f"port {port} on {host} is taken by another program; stop it, or choose another with {option}"
         )
 
 
-def _can_bind(host: str, port: int) -> bool:
+def port_is_free(host: str, port: int) -> bool:
+    """Whether `port` can be listened on. Raises SetupProblem when `host` is no address of this machine."""
     try:
         info = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror:

@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 from mesh.errors import SetupProblem
 
 PREFIX = "FOGLINE_"
+# The launcher says where the checkout is; an installed package keeps its data where it is started.
+DATA = Path(os.environ.get("FOGLINE_ROOT", ".")) / "data"
 S = TypeVar("S")
 
 
@@ -122,7 +124,7 @@ class ServiceSettings:
         "127.0.0.1", "address to listen on; 0.0.0.0 for every network of this machine", metavar="ADDRESS"
     )
     data: Path = setting(
-        Path("data"),
+        DATA,
         "folder for what must outlive a restart: identities, models, the registry's data",
         metavar="DIR",
     )

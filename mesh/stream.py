@@ -1,45 +1,65 @@
-"""A published stream of frames: one newest frame, any number of viewers, each part built once for all of them."""
+"""A published stream: one newest value, any number of viewers, its bytes built once for all of them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from mesh import multipart
 from mesh.errors import Unavailable
 from mesh.frame import Frame, Newest
 
+T = TypeVar("T")
 POLL = 1.0  # seconds: how soon a waiting viewer notices that the service stops
 
 
-class Broadcast:
-    """The newest frame of one stream, and who is watching. Any thread may call any method."""
+class Published(Generic[T]):
+    """The newest value of one stream, and who follows it. Any thread may call any method.
 
-    def __init__(self) -> None:
-        self._newest: Newest[Frame] = Newest()
+    encode: makes of a value the bytes that viewers get.
+    """
+
+    def __init__(self, encode: Callable[[T], bytes]) -> None:
+        self._newest: Newest[T] = Newest()
+        self._encode = encode
         self._part_lock = threading.Lock()
-        self._part: tuple[Frame, bytes] | None = None
+        self._part: tuple[T, bytes] | None = None
         self._viewers = 0
         self._viewers_lock = threading.Lock()
         self._left_at = time.monotonic()
+        self._published_at = float("-inf")
 
-    def publish(self, frame: Frame) -> None:
-        self._newest.put(frame)
+    def publish(self, value: T) -> None:
+        self._published_at = time.monotonic()
+        self._newest.put(value)
 
-    def newest(self) -> Frame | None:
-        """The newest frame, None before the first."""
+    def newest(self) -> T | None:
+        """The newest value, None before the first."""
         return self._newest.get()[0]
 
-    def wait(self, seen: int, timeout: float) -> tuple[Frame | None, int]:
-        """A frame newer than version `seen`, or None; and the version to pass next time."""
+    def wait(self, seen: int, timeout: float) -> tuple[T | None, int]:
+        """A value newer than version `seen`, or None; and the version to pass next time."""
         return self._newest.wait(seen, timeout)
 
-    def part(self, frame: Frame) -> bytes:
-        """The multipart part of `frame`, built by whoever asks first."""
+    def fresh(self, max_age: float, timeout: float) -> T | None:
+        """The newest value if it was published within `max_age` seconds, else the next one within `timeout` seconds.
+
+        Counts as a viewer meanwhile, for some streams run only while they have one.
+        """
+        with self.watch():
+            value, version = self._newest.get()
+            if value is not None and time.monotonic() - self._published_at <= max_age:
+                return value
+            return self._newest.wait(version, timeout)[0]
+
+    def part(self, value: T) -> bytes:
+        """The bytes of `value`, built by whoever asks first."""
         with self._part_lock:
-            if self._part is None or self._part[0] is not frame:
-                self._part = (frame, multipart.part(frame))
+            if self._part is None or self._part[0] is not value:
+                self._part = (value, self._encode(value))
             return self._part[1]
 
     def close(self) -> None:
@@ -60,9 +80,14 @@ class Broadcast:
         with self._viewers_lock:
             return 0.0 if self._viewers else time.monotonic() - self._left_at
 
-    def watch(self) -> Watch:
-        """Be counted as a viewer while the returned context is open."""
-        return Watch(self)
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Be counted as a viewer while the context is open."""
+        self._count(+1)
+        try:
+            yield
+        finally:
+            self._count(-1)
 
     def _count(self, change: int) -> None:
         with self._viewers_lock:
@@ -70,29 +95,26 @@ class Broadcast:
             self._left_at = time.monotonic()
 
 
-class Watch:
-    """Counts one viewer of a broadcast between `__enter__` and `__exit__`."""
+class Broadcast(Published[Frame]):
+    """A published stream of frames, each as one part of an MJPEG answer."""
 
-    def __init__(self, broadcast: Broadcast) -> None:
-        self._broadcast = broadcast
-
-    def __enter__(self) -> Broadcast:
-        self._broadcast._count(+1)
-        return self._broadcast
-
-    def __exit__(self, *_exc: object) -> None:
-        self._broadcast._count(-1)
+    def __init__(self) -> None:
+        super().__init__(multipart.part)
 
 
 class Places:
-    """How many viewers a service takes at once: each holds a thread, and some threads must stay free for the rest."""
+    """How many viewers a service takes at once: each holds a thread, and some threads must stay free for the rest.
+
+    Any thread may call any method.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._taken = 0
         self._lock = threading.Lock()
 
-    def __enter__(self) -> None:
+    def take(self) -> Place:
+        """A place for one viewer, until it is released. Raises Unavailable when there is none."""
         with self._lock:
             if self._taken >= self.most:
                 raise Unavailable(
@@ -101,10 +123,30 @@ class Places:
                     retry_after=5,
                 )
             self._taken += 1
+        return Place(self)
 
-    def __exit__(self, *_exc: object) -> None:
+    def _give_back(self) -> None:
         with self._lock:
             self._taken -= 1
+
+
+class Place:
+    """One viewer's place."""
+
+    def __init__(self, places: Places) -> None:
+        self._places: Places | None = places
+
+    def release(self) -> None:
+        """Give the place back; a second call does nothing."""
+        places, self._places = self._places, None
+        if places is not None:
+            places._give_back()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_exc: object) -> None:
+        self.release()
 
 
 class Pacer:
@@ -118,7 +160,8 @@ class Pacer:
         """Whether a frame at `now` (monotonic seconds) is due; if so, counts it."""
         if now < self._due - 0.002:  # the clock of a camera at the same rate may run a little early
             return False
-        self._due = max(self._due + self._period, now - self._period)
+        # On time: keep the beat. After a pause: begin a new one, without a burst to catch up.
+        self._due = max(self._due, now if self._due + self._period < now else self._due) + self._period
         return True
 
 
@@ -150,3 +193,43 @@ def mjpeg(
             if not pacer.admits(now):
                 continue
             yield broadcast.part(frame) if variant is None else multipart.part(variant(frame))
+
+
+class Body:
+    """A streaming answer's body: calls `left` once, when it ends or the viewer goes, read from or not."""
+
+    def __init__(self, parts: Iterator[bytes], left: Callable[[], None]) -> None:
+        self._parts = parts
+        self._left: Callable[[], None] | None = left
+        self._first: bytes | None = None
+
+    def begin(self) -> bool:
+        """Get the first part before the headers go out: what is wrong can then still be said with a status.
+
+        Whether there is one. Passes on what making it raises.
+        """
+        try:
+            self._first = next(self._parts, None)
+        except BaseException:
+            self.close()
+            raise
+        if self._first is None:
+            self.close()
+        return self._first is not None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        first, self._first = self._first, None
+        return first if first is not None else next(self._parts)
+
+    def close(self) -> None:
+        """Called by the WSGI server. A second call does nothing."""
+        left, self._left = self._left, None
+        if left is not None:
+            try:
+                if isinstance(self._parts, Generator):
+                    self._parts.close()
+            finally:
+                left()

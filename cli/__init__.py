@@ -1,0 +1,1 @@
+"""The command line: the only thing above the services. It starts them, and asks the registry about them."""

@@ -1,0 +1,84 @@
+"""`./fogline test`, `check` and `bench`: what developers and CI run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from cli.prepare import ROOT
+from mesh.errors import SetupProblem
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def test(pytest_arguments: tuple[str, ...]) -> None:
+    """Runs all tests (arguments go to pytest)."""
+    _prepare_tests()
+    sys.exit(_run(sys.executable, "-m", "pytest", *pytest_arguments))
+
+
+@click.command()
+def check() -> None:
+    """Lint, format, types and the documentation's own checks."""
+    for command in (
+        (sys.executable, "-m", "ruff", "check", "."),
+        (sys.executable, "-m", "ruff", "format", "--check", "."),
+        (sys.executable, "-m", "mypy"),
+    ):
+        click.echo(f"$ {' '.join(command[2:])}")
+        code = _run(*command)
+        if code:
+            sys.exit(code)
+
+
+@click.command()
+@click.argument("name", type=click.Choice(["accuracy"]), default="accuracy")
+@click.option(
+    "--data", "shared", default="../shared/data", show_default=True, help="folder with test images and models"
+)
+def bench(name: str, shared: str) -> None:
+    """The benchmarks, as a table."""
+    sys.exit(_run(sys.executable, "-m", f"bench.{name}", shared))
+
+
+def _prepare_tests() -> None:
+    """Install what the tests need beside Python packages: the dashboard's libraries, the models, a browser."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from cli.prepare import prepare_front_end, prepare_models  # noqa: PLC0415
+
+    console = Console(stderr=True, highlight=False)
+    prepare_front_end(console)
+    prepare_models(_data(), console, demo=True)
+    if any(shutil.which(name) for name in BROWSERS):
+        return
+    with console.status("Installing a browser for the dashboard's tests …"):
+        code = _install_browser()
+    if code and os.environ.get("CI"):
+        raise SetupProblem("no browser could be installed; install chromium and run ./fogline test again")
+
+
+def _install_browser() -> int:
+    if not (shutil.which("apt-get") and os.geteuid() == 0):
+        return subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.call(["apt-get", "update", "-qq"], stdout=subprocess.DEVNULL)
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+    return subprocess.call(install, env=environment, stdout=subprocess.DEVNULL)
+
+
+def _data() -> Path:
+    from mesh.settings import DATA, PREFIX  # noqa: PLC0415
+
+    return Path(os.environ.get(f"{PREFIX}DATA") or DATA).resolve()
+
+
+def _run(*command: str) -> int:
+    return subprocess.call(command, cwd=ROOT)

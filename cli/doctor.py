@@ -1,0 +1,176 @@
+"""`./fogline doctor`: what could keep this machine or its mesh from working, each with its remedy."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import click
+import requests
+from rich.console import Console
+from rich.text import Text
+
+from cli.settings import StatusSettings
+from mesh.client import RegistryClient
+from mesh.errors import FoglineError
+from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
+from mesh.server import port_is_free
+
+DISK_NEEDED = 1.0  # gigabytes: models, logs, and the registry's log of changes
+CLOCK_TOLERANCE = 2.0  # seconds: the Date header has whole seconds, and latencies are shown in milliseconds
+SIGNS = {"ok": ("✔", "green"), "note": ("•", "cyan"), "bad": ("✘", "red")}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """verdict: ok, note (works, but worth knowing) or bad. remedy: what to do about it."""
+
+    subject: str
+    verdict: str
+    text: str
+    remedy: str = ""
+
+
+def run(settings: StatusSettings) -> None:
+    """Print every finding; exit with 1 when one is bad."""
+    findings = [finding for check in CHECKS for finding in check(settings)]
+    if settings.json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        console = Console(highlight=False)
+        for finding in findings:
+            sign, colour = SIGNS[finding.verdict]
+            line = Text(f"{sign} {finding.subject:<10} ", style=colour).append(finding.text, style="default")
+            console.print(line)
+            if finding.remedy:
+                console.print(Text(f"             → {finding.remedy}", style="bold"))
+    if any(finding.verdict == "bad" for finding in findings):
+        sys.exit(1)
+
+
+def _machine(_settings: StatusSettings) -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        flags = ""
+    if platform.machine() in ("x86_64", "AMD64") and flags:
+        if " avx2" not in flags:
+            yield Finding(
+                "cpu",
+                "note",
+                "no AVX2: inference is several times slower here",
+                "use this machine for cameras or the registry, and another one for compute",
+            )
+        else:
+            yield Finding("cpu", "ok", "AVX2" + (", VNNI (fast INT8)" if "vnni" in flags else ""))
+
+
+def _data(settings: StatusSettings) -> Iterator[Finding]:
+    folder = settings.data if settings.data.exists() else settings.data.parent
+    if not os.access(folder, os.W_OK):
+        yield Finding(
+            "data", "bad", f"{settings.data} cannot be written", "choose another folder with --data (FOGLINE_DATA)"
+        )
+        return
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < DISK_NEEDED:
+        yield Finding("data", "bad", f"{free:.1f} GB free in {folder}", f"free at least {DISK_NEEDED:.0f} GB")
+    else:
+        yield Finding("data", "ok", f"{settings.data}: {free:.0f} GB free")
+
+
+def _models(settings: StatusSettings) -> Iterator[Finding]:
+    from compute_node.models.store import ModelStore  # noqa: PLC0415  # numpy: only when a doctor is called
+
+    store = ModelStore(settings.data)
+    for name in store.missing_defaults():
+        yield Finding("models", "bad", f"{name} is not installed", f"./fogline models pull {name}")
+    for model in store.list():
+        yield Finding("models", "ok", f"{model.name} is installed")
+
+
+def _devices(_settings: StatusSettings) -> Iterator[Finding]:
+    devices = sorted(Path("/dev").glob("video*"))
+    if not devices:
+        yield Finding("cameras", "note", "no camera is plugged into this machine (network cameras need none)")
+    for device in devices:
+        if os.access(device, os.R_OK | os.W_OK):
+            yield Finding("cameras", "ok", f"{device} can be opened")
+        else:
+            yield Finding(
+                "cameras",
+                "bad",
+                f"{device} may not be opened by this user",
+                "sudo usermod -aG video $USER, then sign in again",
+            )
+
+
+def _ports(_settings: StatusSettings) -> Iterator[Finding]:
+    uses = {8080: "dashboard", 5050: "registry", CAMERA_PORT: "camera", COMPUTE_PORT: "compute"}
+    for port, use in uses.items():
+        if port_is_free("127.0.0.1", port):
+            yield Finding("ports", "ok", f"{port} ({use}) is free")
+        elif _is_fogline(port):
+            yield Finding("ports", "ok", f"{port} ({use}) is Fogline's")
+        else:
+            remedy = {8080: "use --port", 5050: "use --registry-port"}.get(port, "nothing: the next free port is taken")
+            yield Finding("ports", "note", f"{port} ({use}) is taken by another program", remedy)
+
+
+def _mesh(settings: StatusSettings) -> Iterator[Finding]:
+    client = RegistryClient(settings.registry)
+    try:
+        nodes = client.nodes(state="any")["nodes"]
+    except FoglineError as error:
+        yield Finding("registry", "bad", error.detail, "start one with ./fogline up, or name it with --registry")
+        return
+    yield Finding("registry", "ok", f"{settings.registry} answers and knows {len(nodes)} nodes")
+    yield from _clock(settings.registry)
+    for node in nodes:
+        reason = node.get("state_reason") or ""
+        if node["state"] == "unreachable":
+            yield Finding(
+                "reach",
+                "bad",
+                f"{node['name']}: {reason}",
+                "set FOGLINE_ADVERTISE on it to an address that the registry reaches, and open the port in its firewall",
+            )
+        elif node["state"] == "dead":
+            yield Finding(
+                "nodes", "note", f"{node['name']} is gone: {reason}", "start it again, or wait: it leaves the list"
+            )
+        elif reason:
+            yield Finding("nodes", "note", f"{node['name']} is {node['state']}: {reason}")
+
+
+def _clock(registry: str) -> Iterator[Finding]:
+    before = time.time()
+    try:
+        answer = requests.get(f"{registry}/healthz", timeout=3)
+        theirs = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (requests.RequestException, KeyError, ValueError):
+        return
+    skew = theirs + 0.5 - (before + time.time()) / 2
+    if abs(skew) > CLOCK_TOLERANCE:
+        yield Finding("clock", "bad", f"{skew:+.0f} s from the registry's: latencies are wrong", "turn on NTP")
+    else:
+        yield Finding("clock", "ok", "agrees with the registry's")
+
+
+def _is_fogline(port: int) -> bool:
+    try:
+        return "version" in requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).json()
+    except (requests.RequestException, ValueError):
+        return False
+
+
+CHECKS: tuple[Callable[[StatusSettings], Iterator[Finding]], ...] = (_machine, _data, _models, _devices, _ports, _mesh)

@@ -1,0 +1,183 @@
+"""`./fogline up`: the whole mesh on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+from rich.console import Console
+
+from cli.prepare import prepare_front_end, prepare_models
+from cli.processes import Child, Service, stop_all
+from cli.settings import UpSettings
+from mesh.client import RegistryClient
+from mesh.errors import FoglineError, SetupProblem
+from mesh.identity import address_towards
+from mesh.logs import redact
+from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
+from mesh.server import free_port, require_port
+
+NODES_STOP = 3.0  # seconds for nodes and dashboard to end
+REGISTRY_STOP = 1.5  # seconds for the registry, which stops last so that the others can say goodbye
+SLOW_START = 60.0  # seconds after which a start that is not complete is reported as such
+DEMO = "demo:"
+
+
+def run(settings: UpSettings) -> None:
+    """Start everything, say where it is, and stop everything on Ctrl-C or SIGTERM."""
+    console = Console(stderr=True, highlight=False)
+    require_port(settings.host, settings.port, "--port")
+    require_port(settings.host, settings.registry_port, "--registry-port")
+    sources = settings.camera or (DEMO,)
+    prepare_front_end(console)
+    prepare_models(settings.data, console, demo=DEMO in sources)
+
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+
+        def stop(_signum: int, _frame: FrameType | None) -> None:
+            stopping.set()
+
+        signal.signal(number, stop)
+
+    def tell(name: str, level: str, text: str) -> None:
+        style = "red" if level in ("error", "critical") else "yellow"
+        console.print(f"[{style}]{name}[/]: ", end="")
+        console.print(redact(text), markup=False)
+
+    logs = settings.data / "logs"
+    raw = settings.log == "json"
+    services = plan(settings, sources)
+    registry = [Child(services[0], logs, tell, raw=raw)]
+    others = [Child(service, logs, tell, raw=raw) for service in services[1:]]
+    try:
+        _report(settings, console, stopping, cameras=len(sources))
+        stopping.wait()
+    finally:
+        console.print("\nStopping …")
+        stop_all(others, NODES_STOP)
+        stop_all(registry, REGISTRY_STOP)
+
+
+def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
+    """The services to start, the registry first."""
+    host, reach = settings.host, _reach(settings.host)
+    registry = f"http://{_bracket(_local(host))}:{settings.registry_port}"
+    common = ("--host", host, "--data", str(settings.data), "--log", "json")
+    services = [
+        Service(
+            "registry",
+            "registry",
+            (*common, "--port", str(settings.registry_port), *(("--redis", settings.redis) if settings.redis else ())),
+        ),
+        Service("ui", "dashboard", (*common, "--port", str(settings.port), "--registry", registry)),
+    ]
+    # Ports are chosen here, one after another: two nodes that start at once would both find the same one free.
+    taken = CAMERA_PORT
+    for number, source in enumerate(sources, 1):
+        port = free_port(host, taken)
+        taken = port + 1
+        services.append(
+            Service(
+                "camera",
+                "camera" if len(sources) == 1 else f"camera-{number}",
+                (*common, "--port", str(port), "--registry", registry, "--source", source, *_advertise(reach, port)),
+            )
+        )
+    taken = max(COMPUTE_PORT, taken)
+    for number in range(1, settings.compute + 1):
+        port = free_port(host, taken)
+        while port in (settings.port, settings.registry_port):
+            port = free_port(host, port + 1)
+        taken = port + 1
+        services.append(
+            Service(
+                "compute",
+                "compute" if settings.compute == 1 else f"compute-{number}",
+                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port)),
+            )
+        )
+    return services
+
+
+def _report(settings: UpSettings, console: Console, stopping: threading.Event, *, cameras: int) -> None:
+    """Wait until everybody has joined, telling how far it is; then say where to look."""
+    local = _bracket(_local(settings.host))
+    client = RegistryClient(f"http://{local}:{settings.registry_port}", timeout=(0.5, 2.0))
+    began = time.monotonic()
+    slow_told = False
+    with console.status("Starting …") as status:
+        while not stopping.is_set():
+            try:
+                kinds = [node["kind"] for node in client.nodes()["nodes"] if node["state"] in ("ready", "full")]
+                have = kinds.count("camera"), kinds.count("compute")
+            except FoglineError:
+                have = 0, 0
+            if have[0] >= cameras and have[1] >= settings.compute and _answers(local, settings.port):
+                break
+            words = f"{have[0]} of {cameras} cameras and {have[1]} of {settings.compute} compute nodes are ready"
+            status.update(f"Starting … {words}")
+            if time.monotonic() - began > SLOW_START and not slow_told:
+                slow_told = True
+                console.print(
+                    f"[yellow]Not complete yet[/]: {words}. See {settings.data / 'logs'}, or ./fogline doctor."
+                )
+            stopping.wait(0.1)
+    if stopping.is_set():
+        return
+    console.print(f"[bold green]Fogline is up[/] after {time.monotonic() - began:.1f} s.")
+    reach = _reach(settings.host)
+    if reach is None:
+        console.print(f"  Dashboard   [bold]http://{local}:{settings.port}[/]")
+        console.print("  Sign-in     not needed: only this computer can open it (--host 0.0.0.0 lets the network in)")
+    else:
+        console.print(f"  Dashboard   [bold]http://{_bracket(reach)}:{settings.port}[/]")
+        console.print("  [yellow]Sign-in     there is none yet: everybody on this network can open it[/]")
+        console.print(
+            f"  Join it     ./fogline camera|compute --host 0.0.0.0 --registry http://{_bracket(reach)}:{settings.registry_port}"
+        )
+    console.print(f"  REST        http://{local}:{settings.registry_port}/docs")
+    console.print(f"  Logs        {settings.data / 'logs'}")
+    console.print("  Ctrl-C stops everything.")
+
+
+def _answers(host: str, port: int) -> bool:
+    import requests  # noqa: PLC0415  # after the console has something to show
+
+    try:
+        return requests.get(f"http://{host}:{port}/healthz", timeout=1).ok
+    except requests.RequestException:
+        return False
+
+
+def _local(host: str) -> str:
+    """Where services of this machine reach one that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def _reach(host: str) -> str | None:
+    """The address at which other machines reach one that listens on `host`; None when they cannot."""
+    if host in ("0.0.0.0", "::"):
+        # The address that packets to elsewhere leave from; 192.0.2.1 is nobody's (RFC 5737), and nothing is sent.
+        found = address_towards("192.0.2.1" if host == "0.0.0.0" else "2001:db8::1", 9)
+        return None if found.startswith("127.") else found
+    try:
+        return None if ipaddress.ip_address(host).is_loopback else host
+    except ValueError:
+        return None if host == "localhost" else host
+
+
+def _advertise(reach: str | None, port: int) -> tuple[str, ...]:
+    return ("--advertise", f"http://{_bracket(reach)}:{port}") if reach else ()
+
+
+def _bracket(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+if sys.platform == "win32":
+    raise SetupProblem("Fogline runs on Linux and macOS; on Windows use Docker or WSL 2")

@@ -1,0 +1,1 @@
+"""The compute node: camera frames → algorithm → annotated frames and detections."""

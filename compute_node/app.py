@@ -1,0 +1,168 @@
+"""The compute node's wiring."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psutil
+from flask import Flask
+from flask_apscheduler import APScheduler
+
+from compute_node.algorithms import LoadContext, names
+from compute_node.cameras import Cameras
+from compute_node.ingest import Ingests
+from compute_node.metrics import Metrics
+from compute_node.offer import Offer
+from compute_node.pipelines import Pipelines
+from compute_node.routes import detect_routes, original_routes, session_routes
+from compute_node.sessions import Sessions
+from compute_node.settings import ComputeSettings
+from compute_node.streams import Streams
+from mesh.client import RegistryClient
+from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
+from mesh.identity import Identity, address_of, this_machine
+from mesh.manifest import SCHEMA, ComputeManifest, dump
+from mesh.picture import MAX_BYTES
+from mesh.service import install
+from mesh.stream import Places
+from mesh.version import VERSION
+from mesh.wire import Beat, Load
+
+SPARE_THREADS = 8  # threads that viewers never take, so that health, snapshots and new sessions are answered
+FORM_OVERHEAD = 64 * 1024  # bytes that a multipart form adds to a picture
+
+
+class ComputeService:
+    """One compute node. `application` may be served by any WSGI server; `start` begins the node's own threads."""
+
+    def __init__(self, settings: ComputeSettings, identity: Identity, port: int) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._port = port
+        self._stopping = threading.Event()
+        self._machine = this_machine()
+        self._client = RegistryClient(settings.registry)
+        self._metrics = Metrics()
+        wanted = [name.strip() for name in settings.algorithms.split(",") if name.strip()]
+        context = LoadContext(data=settings.data, model=settings.model, engine=settings.engine)
+        self._offer = Offer(wanted or names(), context)
+        self._pipelines = Pipelines(
+            self._offer,
+            Ingests(),
+            self._metrics,
+            slots=settings.slots or max(2, 2 * self._machine.cores),
+            quality=settings.quality,
+        )
+        self._sessions = Sessions(self._pipelines, self._ask_registry)
+        self._membership = Membership(
+            self._client,
+            identity.node_id,
+            self._manifest,
+            self._beat,
+            lambda reply: self._sessions.obey(reply.sessions),
+        )
+        self._scheduler = APScheduler()
+
+    def application(self) -> Any:
+        app = Flask("compute_node", static_folder=None)
+        places = Places(max(1, self._settings.threads - SPARE_THREADS))
+        streams = Streams(self._pipelines, self._sessions, places, self._metrics, self._stopping.is_set)
+        app.register_blueprint(session_routes(self._sessions, streams))
+        app.register_blueprint(detect_routes(self._offer, self._metrics))
+        app.register_blueprint(original_routes(self._offer, self._pipelines, Cameras(self._client), streams))
+        install(
+            app,
+            title="Fogline compute node",
+            ready=self._not_ready,
+            metrics=self._metrics.registry,
+            max_body=MAX_BYTES + FORM_OVERHEAD,
+        )
+        self._scheduler.init_app(app)
+        return app
+
+    def start(self) -> None:
+        self._metrics.slots.set(self._pipelines.slots)
+        self._scheduler.add_job(
+            "manifest", self._membership.renew, trigger="interval", seconds=MANIFEST_SECONDS, jitter=MANIFEST_JITTER
+        )
+        self._scheduler.add_job("sweep", self._sweep, trigger="interval", seconds=1, max_instances=1, coalesce=True)
+        self._scheduler.start()
+        threading.Thread(target=self._load, name="load algorithms", daemon=True).start()
+
+    def stop(self) -> None:
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._sessions.close()
+        self._pipelines.close()
+        self._membership.stop()
+        self._scheduler.shutdown(wait=False)
+
+    def _ask_registry(self) -> None:
+        self._membership.nudge()
+
+    def _load(self) -> None:
+        """Join the mesh with the first algorithm that works; each further one renews the manifest."""
+        joined = False
+
+        def one_more() -> None:
+            nonlocal joined
+            if not joined:
+                joined = True
+                self._membership.start()
+            else:
+                self._membership.renew()
+
+        self._offer.load_all(one_more)
+        if not joined and not self._stopping.is_set():
+            self._membership.start()  # a node without algorithms still shows up, so that somebody sees why
+
+    def _sweep(self) -> None:
+        self._pipelines.sweep()
+        self._metrics.pipelines.set(len(self._pipelines.running()))
+
+    def _not_ready(self) -> str | None:
+        if self._stopping.is_set():
+            return "stopping"
+        if not self._offer.entries():
+            return "no algorithm could be loaded" if self._offer.complete.is_set() else "algorithms are being loaded"
+        return None
+
+    def _manifest(self) -> dict[str, Any]:
+        entries = self._offer.entries()
+        return dump(
+            ComputeManifest(
+                schema=SCHEMA,
+                kind="compute",
+                node_id=self._identity.node_id,
+                boot_id=self._identity.boot_id,
+                host_name=self._machine.host_name,
+                name=self._identity.name,
+                FriendlyName=self._identity.name,
+                ip_address=address_of(self._settings.advertise, self._settings.registry),
+                port=self._port,
+                advertise_url=self._settings.advertise or None,
+                version=VERSION,
+                ram=self._machine.ram,
+                cpu=self._machine.cpu,
+                cores=self._machine.cores,
+                accelerators=sorted({e.engine for e in entries if e.engine and not e.engine.startswith("opencv")}),
+                slots=self._pipelines.slots,
+                algorithm=entries,
+            )
+        )
+
+    def _beat(self) -> Beat:
+        running = self._pipelines.running()
+        held = self._sessions.keys()
+        return Beat(
+            boot_id=self._identity.boot_id,
+            load=Load(
+                direct=sum(p.key not in held for p in running),
+                viewers=sum(p.viewers for p in running),
+                fps=round(sum(p.rate.per_second for p in running), 2),
+                cpu_percent=psutil.cpu_percent(),
+            ),
+            sessions=self._sessions.reports(),
+        )

@@ -1,0 +1,206 @@
+"""The compute node's calls: parse, call, respond."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import Annotated, Any
+
+import msgspec
+from flask import Blueprint, Response, request
+
+from compute_node import jpeg
+from compute_node.algorithms.base import Options
+from compute_node.cameras import Cameras
+from compute_node.metrics import Metrics
+from compute_node.offer import Offer
+from compute_node.pipeline import Pipeline, PipelineKey, objects
+from compute_node.pipelines import Pipelines
+from compute_node.sessions import Sessions
+from compute_node.streams import Streams
+from mesh import codec, multipart
+from mesh.errors import FoglineError, InvalidInput, NotFound, SourceLost
+from mesh.limits import MAX_DOWNSAMPLE
+from mesh.manifest import Side
+from mesh.openapi import Answer, operation
+from mesh.service import json_reply
+from mesh.wire import Detections, Fps, FrameStamp, Problem
+
+FIRST_PICTURE = 8.0  # seconds that a snapshot waits for a picture: a camera that is far away needs a few
+SNAPSHOT_AGE = 0.5  # seconds: an older picture is not what the camera sees now
+OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
+MJPEG = Answer("Annotated MJPEG, one part a frame", media="multipart/x-mixed-replace")
+Reply = Any
+
+
+class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """camera: name, id or address of a registered camera. width, height: pixels that the picture fits into.
+    downsample: divides the picture's sides. fps: frames a second at most."""
+
+    camera: str
+    width: Side | None = None
+    height: Side | None = None
+    downsample: Annotated[int, msgspec.Meta(ge=1, le=MAX_DOWNSAMPLE)] = 1
+    fps: Fps | None = None
+
+
+class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """fps: frames a second at most, for this viewer."""
+
+    fps: Fps | None = None
+
+
+class DetectQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """confidence: least score, 0 to 1. labels: only these, separated by commas."""
+
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    labels: str = ""
+
+
+def query(kind: type[Any]) -> Any:
+    """The query string as a record of `kind`. An empty parameter counts as missing: the original's page sends them."""
+    return codec.from_text({name: value for name, value in request.args.items() if value != ""}, kind)
+
+
+def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
+    """The sessions that the registry gave this node."""
+    routes = Blueprint("sessions", __name__, url_prefix="/v1/sessions/<session_id>")
+
+    @routes.get("/stream")
+    @operation("A session's annotated stream", {200: MJPEG}, query=SessionQuery, tag="sessions")
+    def stream(session_id: str) -> Reply:
+        asked = query(SessionQuery)
+        body = streams.of_session(sessions.get(session_id), asked.fps)
+        return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
+
+    @routes.get("/snapshot")
+    @operation(
+        "A session's newest annotated picture",
+        {200: Answer("An annotated picture", media="image/jpeg")},
+        tag="sessions",
+    )
+    def snapshot(session_id: str) -> Reply:
+        with sessions.open(sessions.get(session_id)) as pipeline:
+            return _picture(pipeline)
+
+    @routes.get("/detections")
+    @operation(
+        "A session's detections as server-sent events",
+        {200: Answer("One event a frame", media="text/event-stream")},
+        tag="sessions",
+    )
+    def detections(session_id: str) -> Reply:
+        body = streams.events(sessions.get(session_id))
+        return Response(body, content_type="text/event-stream; charset=utf-8", headers=OPEN, direct_passthrough=True)
+
+    return routes
+
+
+def detect_routes(offer: Offer, metrics: Metrics) -> Blueprint:
+    """One picture at a time."""
+    routes = Blueprint("detect", __name__)
+
+    @routes.post("/v1/detect/<algorithm>")
+    @operation(
+        "Search one picture",
+        {
+            200: Answer("What was found", Detections),
+            413: Answer("Too large", Problem),
+            415: Answer("No picture", Problem),
+        },
+        query=DetectQuery,
+        body=("image/jpeg", "image/png", "multipart/form-data"),
+        tag="detect",
+    )
+    def detect(algorithm: str) -> Reply:
+        """The picture is the body itself, or the field `image` of a form. Boxes are in pixels of the picture as it is
+        stored: an orientation tag is not applied."""
+        asked = query(DetectQuery)
+        runner = offer.get(algorithm)
+        labels = frozenset(label.strip() for label in asked.labels.split(",") if label.strip())
+        unknown = labels.difference(runner.info.labels) if runner.info.labels else ()
+        if unknown:
+            raise InvalidInput(
+                f"labels: {algorithm} does not know {', '.join(sorted(unknown))}; `known` lists what it does",
+                field="labels",
+                known=list(runner.info.labels),
+            )
+        received = time.time()
+        try:
+            image = jpeg.decode(_uploaded())
+        except FoglineError:
+            metrics.refused.inc()
+            raise
+        began = time.perf_counter()
+        found = runner.detector()(image, Options(asked.confidence, labels))
+        return json_reply(
+            Detections(
+                algorithm=algorithm,
+                model=runner.info.model,
+                inference_ms=round((time.perf_counter() - began) * 1000, 2),
+                frame=FrameStamp(sequence=0, captured_at=received, width=image.shape[1], height=image.shape[0]),
+                objects=objects(found),
+            ),
+            headers=OPEN,
+        )
+
+    return routes
+
+
+def original_routes(offer: Offer, pipelines: Pipelines, cameras: Cameras, streams: Streams) -> Blueprint:
+    """What the original cluster's pages and devices call, and a page to read."""
+    routes = Blueprint("original", __name__)
+
+    @routes.get("/<path:path>")
+    @operation("The original's annotated stream", {200: MJPEG}, query=StreamQuery, tag="the original's calls")
+    def stream(path: str) -> Reply:
+        """`/{path}?camera=…` with the path of an algorithm as the manifest lists it, such as `yolo/image.jpg`."""
+        paths = {entry.path: entry.id for entry in offer.entries()}
+        name = paths.get(path.strip("/"))
+        if name is None:
+            raise NotFound.among("path", path, paths)
+        asked = query(StreamQuery)
+        camera = cameras.find(asked.camera)
+        body = streams.of_pipeline(PipelineKey(camera, name, asked.width, asked.height, asked.downsample, asked.fps))
+        return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
+
+    @routes.get("/")
+    @operation("This node, to read", {200: Answer("A page", media="text/html")})
+    def home() -> Reply:
+        return Response(_page(offer, pipelines), mimetype="text/html")
+
+    return routes
+
+
+def _picture(pipeline: Pipeline) -> Response:
+    frame = pipeline.pictures.fresh(SNAPSHOT_AGE, FIRST_PICTURE)
+    if frame is None:
+        raise SourceLost(pipeline.problem or "no picture came in time", retry_after=2)
+    return Response(frame.jpeg, mimetype="image/jpeg", headers={**OPEN, **frame.headers()})
+
+
+def _uploaded() -> bytes:
+    if request.mimetype != "multipart/form-data":
+        return request.get_data(cache=False)
+    upload = request.files.get("image")
+    if upload is None:
+        raise InvalidInput("image: missing; send the picture as the form field `image`", field="image")
+    data: bytes = upload.read()
+    return data
+
+
+def _page(offer: Offer, pipelines: Pipelines) -> str:
+    e = html.escape
+    rows = "".join(
+        f"<tr><td><code>{e(a.path)}</code><td>{e(a.model or '–')}<td>{e(a.engine or '')}<td>{a.fps}</tr>"
+        for a in offer.entries()
+    )
+    failed = "".join(f"<li>{e(name)} is not offered: {e(why)}</li>" for name, why in offer.failed.items())
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<title>Fogline compute node</title><style>:root{color-scheme:light dark;font:16px/1.5 system-ui}"
+        "body{max-width:50rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding-right:1.5rem}</style>"
+        "<h1>Fogline compute node</h1>"
+        f"<p>{len(pipelines.running())} of {pipelines.slots} slots are in use. <a href=docs>Its calls</a>.</p>"
+        f"<table><tr><th>Path<th>Model<th>Engine<th>Frames a second</tr>{rows}</table><ul>{failed}</ul>"
+    )

@@ -1,0 +1,29 @@
+"""How often something happens: frames a second over the last few."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+WINDOW = 3.0  # seconds: long enough to be steady, short enough to show a change
+
+
+class Rate:
+    """Counts ticks and tells how many there were a second lately. One thread ticks, any may read."""
+
+    def __init__(self) -> None:
+        self._ticks: deque[float] = deque(maxlen=1024)
+
+    def tick(self) -> None:
+        self._ticks.append(time.monotonic())
+
+    @property
+    def per_second(self) -> float:
+        """Ticks a second over the last three seconds; 0 when there were fewer than two."""
+        now = time.monotonic()
+        recent = [tick for tick in tuple(self._ticks) if now - tick <= WINDOW]
+        if len(recent) < 2:
+            return 0.0
+        # Between ticks, unless they have stopped: then the silence counts too.
+        span = max(recent[-1] - recent[0], now - recent[0] - 2 * (recent[-1] - recent[0]) / (len(recent) - 1))
+        return round((len(recent) - 1) / span, 2) if span > 0 else 0.0

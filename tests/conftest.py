@@ -1,0 +1,55 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.settings import DATA
+from tests.processes import ROOT, Running, free_port
+
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures, videos and weights; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of test data (../shared/data) is not on this machine")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def models() -> Path:
+    """A data folder in which the default models are installed, as `./fogline test` leaves it."""
+    data = Path(os.environ.get("FOGLINE_DATA") or ROOT / DATA.name).resolve()
+    if not (data / "models" / "yolov3-tiny").is_dir():
+        pytest.skip("the default model is not installed: run the tests by ./fogline test")
+    return data
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a role on a free port: `start("registry", "--redis", url)`; everything ends with the test."""
+    running: list[Running] = []
+
+    def begin(
+        role: str, *arguments: str, data: Path | None = None, environment: dict[str, str] | None = None
+    ) -> Running:
+        port = free_port()
+        where = ("--data", str(data or tmp_path / "data"))
+        one = Running(role, *where, *arguments, port=port, log=tmp_path / f"{role}-{port}.log", environment=environment)
+        running.append(one)
+        return one
+
+    yield begin
+    failures = []
+    for one in reversed(running):
+        try:
+            one.stop()
+        except AssertionError as error:
+            failures.append(str(error))
+    assert not failures, failures

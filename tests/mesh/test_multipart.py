@@ -1,0 +1,87 @@
+"""The multipart writer and reader agree, and the reader survives what cameras send."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from mesh.frame import Frame, Stamps
+from mesh.multipart import CONTENT_TYPE, Part, Reader, boundary_of, part
+
+JPEGS = [b"\xff\xd8" + bytes([number]) * 900 + b"\r\n--other\r\n\xff\xd9" for number in range(5)]
+FRAMES = [Frame(jpeg, number, 1700000000.25 + number, 640, 480, 12.5) for number, jpeg in enumerate(JPEGS)]
+STEPS = (1, 7, 100, 100_000)
+
+
+def read(reader: Reader, data: bytes, step: int) -> list[Part]:
+    return [one for at in range(0, len(data), step) for one in reader.feed(data[at : at + step])]
+
+
+def without_length(bodies: Iterable[bytes], boundary: bytes, newline: bytes = b"\r\n") -> bytes:
+    head = b"--" + boundary + newline + b"Content-Type: image/jpeg" + newline * 2
+    return b"".join(head + body + newline for body in bodies) + b"--" + boundary + b"--"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_written_is_read_back_with_its_stamps(step: int) -> None:
+    """Every frame comes back whole with its stamps, however the bytes are cut up."""
+    parts = read(Reader(boundary_of(CONTENT_TYPE)), b"".join(map(part, FRAMES)), step)
+    assert [one.body for one in parts] == JPEGS
+    stamps = Stamps.parse(parts[3].headers)
+    assert (stamps.sequence, stamps.captured_at, stamps.inference_ms) == (3, 1700000003.25, 12.5)
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("announced", ["cam", "--cam", None, "another"])
+def test_parts_without_a_length_end_at_the_next_delimiter(step: int, newline: bytes, announced: str | None) -> None:
+    """A camera that sends no lengths is read, with whatever boundary it announces."""
+    parts = read(Reader(announced), without_length(JPEGS, b"cam", newline), step)
+    assert [one.body for one in parts] == JPEGS
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_garbage_between_parts_is_passed_over_and_counted(step: int) -> None:
+    """Noise between two parts loses neither of them."""
+    reader = Reader(boundary_of(CONTENT_TYPE))
+    parts = read(reader, (b"noise" * 20 + b"\r\n").join(map(part, FRAMES)), step)
+    assert [one.body for one in parts] == JPEGS
+    assert reader.skipped.garbage_bytes == 4 * 100
+
+
+@pytest.mark.parametrize("step", [50, 100_000])
+def test_a_part_that_is_too_large_is_skipped_without_being_kept(step: int) -> None:
+    """A part over the limit is dropped, counted, and reading goes on behind it."""
+    huge = Frame(b"\xff\xd8" + b"x" * 5000 + b"\xff\xd9", 9, 1.0, 1, 1)
+    reader = Reader(boundary_of(CONTENT_TYPE), max_part=2000)
+    parts = read(reader, part(FRAMES[0]) + part(huge) + part(FRAMES[1]), step)
+    assert [one.body for one in parts] == JPEGS[:2]
+    assert reader.skipped.too_large == 1
+
+
+def test_an_endless_part_without_a_length_does_not_grow_the_buffer() -> None:
+    """Bytes without any delimiter are dropped at the limit."""
+    reader = Reader("cam", max_part=10_000)
+    read(reader, b"--cam\r\nContent-Type: image/jpeg\r\n\r\n", 100)
+    for _ in range(100):
+        assert not list(reader.feed(b"z" * 1000))
+    assert reader.skipped.too_large >= 1
+    assert len(reader._buffer) <= 20_000
+
+
+def test_empty_parts_and_endless_headers_are_counted() -> None:
+    """A part of no bytes and headers without end are passed over."""
+    reader = Reader("cam")
+    data = (
+        b"--cam\r\nContent-Length: 0\r\n\r\n\r\n" + b"--cam\r\nX: " + b"y" * 40_000 + without_length(JPEGS[:1], b"cam")
+    )
+    assert [one.body for one in read(reader, data, 1000)] == JPEGS[:1]
+    assert (reader.skipped.empty, reader.skipped.bad_headers) == (1, 1)
+
+
+def test_a_negative_or_absurd_length_is_not_believed() -> None:
+    """A length that is no number of bytes counts as none."""
+    for length in (b"-5", b"1e9", b"\xb2"):
+        data = b"--cam\r\nContent-Length: " + length + b"\r\n\r\n" + JPEGS[0] + b"\r\n--cam--"
+        assert [one.body for one in read(Reader("cam"), data, 100)] == JPEGS[:1]
