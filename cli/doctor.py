@@ -142,7 +142,7 @@ def _mesh(settings: StatusSettings) -> Iterator[Finding]:
                 "reach",
                 "bad",
                 f"{node['name']}: {reason}",
-                "set FOGLINE_ADVERTISE on it to an address that the registry reaches, and open the port in its firewall",
+                "set FOGLINE_ADVERTISE on it to an address that the registry reaches, and open its firewall",
             )
         elif node["state"] == "dead":
             yield Finding(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cli.checks import BROWSERS
 from mesh.settings import DATA
 from tests.processes import ROOT, Running, free_port
 
@@ -29,6 +31,17 @@ def models() -> Path:
     if not (data / "models" / "yolov3-tiny").is_dir():
         pytest.skip("the default model is not installed: run the tests by ./fogline test")
     return data
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """Chromium or a relative of it."""
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI"):
+        pytest.fail("no browser in CI: ./fogline test installs one")
+    pytest.skip("no Chromium or Chrome on this machine: ./fogline test installs one where it may")
 
 
 @pytest.fixture

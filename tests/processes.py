@@ -16,6 +16,8 @@ from typing import TypeVar
 import psutil
 import requests
 
+from tests.hosts import Host
+
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 
@@ -48,15 +50,25 @@ class Running:
     """A service in a process of its own: `python -m cli ROLE …`, stopped when the context ends."""
 
     def __init__(
-        self, role: str, *arguments: str, port: int, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        role: str,
+        *arguments: str,
+        port: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        host: Host | None = None,
     ) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        """host: where to run it, when not here; it then listens on every address of that host."""
+        self.url = f"http://{host.address if host else '127.0.0.1'}:{port}"
         self.port = port
         self._log = log.open("ab")
         self.log_file = log
+        command = [sys.executable, "-m", "cli", role]
+        if host is not None:
+            command = [*host.command, *command, "--host", "0.0.0.0"]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FOGLINE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cli", role, "--port", str(port), "--log", "json", *arguments],
+            [*command, "--port", str(port), "--log", "json", *arguments],
             cwd=ROOT,
             env={**kept, "FOGLINE_PARENT": str(os.getpid()), **(environment or {})},
             stdin=subprocess.DEVNULL,

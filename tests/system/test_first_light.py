@@ -1,0 +1,175 @@
+"""The whole path with real services: camera → registry → compute node → viewer."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import requests
+
+from tests.processes import Running, wait_for
+from tests.viewers import follow, node, picture, session, watch
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+def mesh(start: Start, models: Path, tmp_path: Path) -> tuple[Running, Running, Running]:
+    """A registry, the demo camera and a compute node with the real default model."""
+    data = tmp_path / "node"
+    data.mkdir()
+    for name in ("models", "media"):  # what is installed is used in place; identities are the test's own
+        (data / name).symlink_to(models / name)
+    registry = start("registry")
+    camera = start("camera", "--registry", registry.url, "--source", "demo:", "--name", "demo", data=data)
+    compute = start("compute", "--registry", registry.url, "--algorithms", "yolo,echo", "--name", "box", data=data)
+    registry.ready()
+    camera.ready()
+    compute.ready()
+    node(registry, "camera")
+    node(registry, "compute")
+    return registry, camera, compute
+
+
+def test_the_demo_camera_is_seen_through_yolo(mesh: tuple[Running, Running, Running]) -> None:
+    """A new session yields annotated frames, in order, with stamps; and detections that are not empty."""
+    registry, camera, _ = mesh
+    made = session(registry, "demo", "yolo")
+    assert made["why"]
+    parts = watch(f"{registry.url}/v1/sessions/{made['session_id']}/stream", 20)
+    sequences = [int(part.headers["x-frame"]) for part in parts]
+    assert sequences == sorted(set(sequences))
+    assert all(float(part.headers["x-inference-ms"]) > 0 for part in parts)
+    events = follow(f"{registry.url}/v1/sessions/{made['session_id']}/detections", 20)
+    assert all(event["objects"] for event in events), [e for e in events if not e["objects"]]
+    assert {event["session"] for event in events} == {made["session_id"]}
+    known = {"person", "cat", "cup"}
+    labels = {found["label"] for event in events for found in event["objects"]}
+    assert labels & known, labels
+    size = requests.get(f"{camera.url}/image.jpg", timeout=5)
+    height, width = picture(size.content).shape[:2]
+    for event in events:
+        assert (event["frame"]["width"], event["frame"]["height"]) == (width, height)
+        for found in event["objects"]:
+            left, top, right, bottom = found["box"]
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+
+
+def test_boxes_are_drawn_into_the_picture(mesh: tuple[Running, Running, Running]) -> None:
+    """The snapshot differs from a camera's picture where the detector reports a box, in the box's own colour."""
+    registry, _, _ = mesh
+    made = session(registry, "demo", "echo")
+    snapshot = requests.get(f"{registry.url}/v1/sessions/{made['session_id']}/snapshot", timeout=10)
+    assert snapshot.headers["Content-Type"] == "image/jpeg"
+    event = follow(f"{registry.url}/v1/sessions/{made['session_id']}/detections", 1)[0]
+    image = picture(snapshot.content)
+    left, top, _, bottom = event["objects"][0]["box"]
+    edge = image[(top + bottom) // 2, left : left + 2].astype(int).mean(axis=0)
+    from compute_node.annotate import colour_of  # noqa: PLC0415
+
+    assert np.abs(edge - colour_of(event["objects"][0]["label"])).max() < 60, (edge, event["objects"])
+
+
+def test_ffmpeg_and_opencv_play_the_annotated_stream(mesh: tuple[Running, Running, Running], tmp_path: Path) -> None:
+    """Programs that people have read the stream at its stable address."""
+    registry, _, _ = mesh
+    made = session(registry, "demo", "echo")
+    url = f"{registry.url}/v1/sessions/{made['session_id']}/stream"
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "mpjpeg", "-i", url, "-frames:v", "12",
+         str(out / "%02d.png")],
+        check=True, timeout=60,
+    )  # fmt: skip
+    assert len(list(out.iterdir())) == 12
+    capture = cv2.VideoCapture(url)
+    try:
+        for _ in range(12):
+            good, image = capture.read()
+            assert good
+            assert image.shape[1] >= 640
+    finally:
+        capture.release()
+
+
+def test_two_viewers_share_one_pipeline_and_it_stops_after_them(mesh: tuple[Running, Running, Running]) -> None:
+    """The same request joins the same session; nothing runs when nobody looks."""
+    registry, _, compute = mesh
+    one, two = session(registry, "demo", "echo"), session(registry, "demo", "echo")
+    assert one["session_id"] == two["session_id"]
+    with requests.get(one["stream_url"], stream=True, timeout=10) as first:
+        next(first.iter_content(1000))
+        watch(two["stream_url"], 3)
+        wait_for(lambda: pipelines(compute) == 1, 5, "single pipeline")
+    wait_for(lambda: pipelines(compute) == 0, 15, "end of the pipeline")
+
+
+def pipelines(compute: Running) -> float:
+    """How many pipelines a node runs now, by its metrics."""
+    text = requests.get(f"{compute.url}/metrics", timeout=5).text
+    return float(next(line.split()[1] for line in text.splitlines() if line.startswith("fogline_compute_pipelines ")))
+
+
+def test_a_dead_camera_says_why_on_the_annotated_stream_and_comes_back(start: Start, tmp_path: Path) -> None:
+    """While the camera node is gone viewers see the reason; when it is back, the same stream goes on."""
+    registry = start("registry").ready()
+    compute = start("compute", "--registry", registry.url, "--algorithms", "echo", data=tmp_path / "c").ready()
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.jpg"), np.full((480, 640, 3), 90, np.uint8))
+    arguments = ("--registry", registry.url, "--source", str(folder), "--name", "line-3")
+    camera = start("camera", *arguments, data=tmp_path / "k").ready()
+    node(registry, "camera")
+    node(registry, "compute")
+    made = session(registry, "line-3", "echo")
+    assert compute.url in made["stream_url"]
+    with requests.get(made["stream_url"], stream=True, timeout=15) as answer:
+        from mesh.multipart import Reader  # noqa: PLC0415
+
+        reader = Reader()
+        seen: list[str] = []
+        camera.kill()
+        back: Running | None = None
+        for chunk in answer.iter_content(None):
+            for part in reader.feed(chunk):
+                seen.append(part.headers.get("x-no-signal", ""))
+            if back is None and any(seen):
+                back = Running(
+                    "camera", "--data", str(tmp_path / "k"), *arguments, port=camera.port, log=tmp_path / "back.log"
+                )
+            if back is not None and any(seen) and not seen[-1] and seen[-3:] == ["", "", ""]:
+                break
+            assert len(seen) < 2000
+        assert back is not None
+        back.stop()
+    assert any("camera node" in reason for reason in seen)
+
+
+def test_chromium_plays_the_stream_in_an_img(
+    mesh: tuple[Running, Running, Running], tmp_path: Path, browser_path: str
+) -> None:
+    """A plain <img> shows the annotated stream, and the picture moves."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    registry, _, _ = mesh
+    made = session(registry, "demo", "yolo")
+    page_file = tmp_path / "page.html"
+    page_file.write_text(f'<img src="{registry.url}/v1/sessions/{made["session_id"]}/stream">')
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1300, "height": 740})
+        page.goto(page_file.as_uri(), wait_until="commit")
+        page.wait_for_function("document.images[0].naturalWidth > 600", timeout=15_000)
+        shots = set()
+        for _ in range(10):
+            shots.add(hash(page.screenshot()))
+            page.wait_for_timeout(200)
+        browser.close()
+    assert len(shots) >= 5
