@@ -18,6 +18,7 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
+from cli.models import DEFAULTS, missing_defaults
 from cli.settings import StatusSettings
 from mesh.client import RegistryClient
 from mesh.errors import FoglineError
@@ -89,13 +90,10 @@ def _data(settings: StatusSettings) -> Iterator[Finding]:
 
 
 def _models(settings: StatusSettings) -> Iterator[Finding]:
-    from compute_node.models.store import ModelStore  # noqa: PLC0415  # numpy: only when a doctor is called
-
-    store = ModelStore(settings.data)
-    for name in store.missing_defaults():
+    for name in missing_defaults(settings.data):
         yield Finding("models", "bad", f"{name} is not installed", f"./fogline models pull {name}")
-    for model in store.list():
-        yield Finding("models", "ok", f"{model.name} is installed")
+    for name in set(DEFAULTS).difference(missing_defaults(settings.data)):
+        yield Finding("models", "ok", f"{name} is installed")
 
 
 def _devices(_settings: StatusSettings) -> Iterator[Finding]:

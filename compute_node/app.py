@@ -53,6 +53,7 @@ class ComputeService:
             self._metrics,
             slots=settings.slots or max(2, 2 * self._machine.cores),
             quality=settings.quality,
+            on_change=self._ask_registry,
         )
         self._sessions = Sessions(self._pipelines, self._ask_registry)
         self._membership = Membership(
@@ -100,6 +101,7 @@ class ComputeService:
         self._scheduler.shutdown(wait=False)
 
     def _ask_registry(self) -> None:
+        """Beat at once: the registry hears what this node does, and says what it should do."""
         self._membership.nudge()
 
     def _load(self) -> None:

@@ -12,6 +12,7 @@ from mesh.errors import Conflict, NotFound, RegistryAway
 from mesh.wire import CameraAddress
 
 FRESH = 2.0  # seconds for which a list is used without asking again
+AGAIN = 0.3  # seconds for which a list is used that lacks what is wanted: a wrong name in a loop must not flood
 
 
 class Cameras:
@@ -29,10 +30,11 @@ class Cameras:
         Raises NotFound for anything else, an address of something that is no registered camera included; Conflict
         when several cameras have the name.
         """
-        listed = self._list()
-        matches = [camera for camera in listed if wanted == camera["node_id"]] or [
-            camera for camera in listed if _is_named(camera, wanted)
-        ]
+        listed = self._list(FRESH)
+        matches = _matches(listed, wanted)
+        if not matches:  # it may have joined a moment ago
+            listed = self._list(AGAIN)
+            matches = _matches(listed, wanted)
         if not matches:
             raise NotFound.among("camera", wanted, (camera["name"] for camera in listed))
         if len(matches) > 1:
@@ -43,9 +45,9 @@ class Cameras:
             node_id=found["node_id"], name=found["name"], url=found["url"], original=bool(found.get("original"))
         )
 
-    def _list(self) -> list[dict[str, Any]]:
+    def _list(self, max_age: float) -> list[dict[str, Any]]:
         with self._lock:
-            if time.monotonic() - self._read_at > FRESH:
+            if time.monotonic() - self._read_at > max_age:
                 try:
                     listed: list[dict[str, Any]] = []
                     cursor = ""
@@ -62,6 +64,11 @@ class Cameras:
                     # The last list still names real cameras; a stream must not stop because the registry restarts.
                 self._read_at = time.monotonic()
             return self._listed
+
+
+def _matches(listed: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    by_id = [camera for camera in listed if wanted == camera["node_id"]]
+    return by_id or [camera for camera in listed if _is_named(camera, wanted)]
 
 
 def _is_named(camera: dict[str, Any], wanted: str) -> bool:

@@ -36,7 +36,7 @@ class IngestCounts:
 
 
 class Ingest:
-    """Reads one camera until `stop`. `frames` holds the newest frame; `problem` says why none comes, None while they do.
+    """Reads one camera until `stop`. `frames` holds the newest frame; `problem` says why none comes, else None.
 
     Connects again for ever. A frame is checked by its header before it is published; nothing is decoded here.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from compute_node.ingest import Ingests
@@ -20,7 +20,17 @@ log = logger(__name__)
 class Pipelines:
     """Any thread may call any method. `sweep` must be called about once a second."""
 
-    def __init__(self, offer: Offer, ingests: Ingests, metrics: Metrics, *, slots: int, quality: int) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        ingests: Ingests,
+        metrics: Metrics,
+        *,
+        slots: int,
+        quality: int,
+        on_change: Callable[[], None],
+    ) -> None:
+        """on_change: called when work starts or stops that the registry has not placed, so that it hears of it."""
         self._offer = offer
         self._ingests = ingests
         self._metrics = metrics
@@ -29,6 +39,7 @@ class Pipelines:
         self._running: dict[PipelineKey, Pipeline] = {}
         self._users: dict[PipelineKey, int] = {}
         self._closed = False
+        self._on_change = on_change
         self.slots = slots
 
     @contextmanager
@@ -40,6 +51,8 @@ class Pipelines:
         Raises NoCapacity without a free slot, NotFound for an unknown algorithm.
         """
         pipeline = self._take(key, beside)
+        if beside is not None:
+            self._on_change()
         try:
             yield pipeline
         finally:
@@ -82,6 +95,8 @@ class Pipelines:
                 self._users.pop(key, None)
         for pipeline in gone:
             self._end(pipeline)
+        if gone:
+            self._on_change()
 
     def close(self) -> None:
         """Stop everything; nothing starts afterwards."""

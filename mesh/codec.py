@@ -40,15 +40,7 @@ def convert(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = _PATH.search(text)
-        path = found.group("path") if found else ""
-        words = text[: found.start()] if found else text
-        missing = re.search(r"missing required field `([^`]+)`", words)
-        if missing:
-            path = f"{path}.{missing.group(1)}" if path else missing.group(1)
-        where = path or "$"
-        raise InvalidInput(f"{where}: {words[:1].lower()}{words[1:]}", field=where) from None
+        raise _invalid(str(error)) from None
 
 
 def parse(body: bytes, kind: type[T]) -> T:
@@ -61,11 +53,19 @@ def from_text(values: dict[str, str], kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        text = str(error)
-        found = _PATH.search(text)
-        where = (found.group("path") if found else "") or "$"
-        words = text[: found.start()] if found else text
-        raise InvalidInput(f"{where}: {words[:1].lower()}{words[1:]}", field=where) from None
+        raise _invalid(str(error)) from None
+
+
+def _invalid(text: str) -> InvalidInput:
+    """msgspec's words, with the field's path in front."""
+    found = _PATH.search(text)
+    path = found.group("path") if found else ""
+    words = text[: found.start()] if found else text
+    missing = re.search(r"missing required field `([^`]+)`", words)
+    if missing:
+        path = f"{path}.{missing.group(1)}" if path else missing.group(1)
+    where = path or "$"
+    return InvalidInput(f"{where}: {words[:1].lower()}{words[1:]}", field=where)
 
 
 def _check_depth(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh.backoff import Backoff
 from mesh.client import RegistryClient
-from mesh.errors import FoglineError, RegisterAgain
+from mesh.errors import FoglineError, RegisterAgain, RegistryAway
 from mesh.logs import logger
 from mesh.wire import Beat, BeatReply
 
@@ -86,10 +86,12 @@ class Membership:
         registered = False
         while not self._stopping.is_set():
             try:
-                if not registered or self._renew_asked.is_set():
+                if not registered:
                     self._renew_asked.clear()
-                    self._register(first=not registered)
+                    self._register(first=True)
                     registered = True
+                elif self._renew_asked.is_set():
+                    self._renew()
                 self._take(self._client.beat(self._node_id, self._beat()))
                 backoff.reset()
                 wait = self._pace
@@ -108,6 +110,17 @@ class Membership:
                 wait = backoff.delay()
             self._wake.wait(wait)
             self._wake.clear()
+
+    def _renew(self) -> None:
+        """Send the manifest again. One that is refused is no reason to stop beating: the registry keeps the last."""
+        self._renew_asked.clear()
+        try:
+            self._register(first=False)
+        except (RegistryAway, RegisterAgain):
+            self._renew_asked.set()
+            raise
+        except FoglineError as error:
+            log.warning("the registry refuses this node's manifest and keeps the last one", reason=error.detail)
 
     def _register(self, *, first: bool) -> None:
         answer = self._client.register(self._manifest())

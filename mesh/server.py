@@ -10,11 +10,13 @@ from types import FrameType
 from typing import Any, Protocol
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers import gthread
 
 from mesh.errors import SetupProblem
 
 STOP_SECONDS = 3  # for requests that are under way; Ctrl-C must be over within 5
 KEEP_ALIVE = 75  # seconds: longer than a browser's or a proxy's pause between two polls
+LINGER = 0.5  # seconds that a stopping service waits for a request on its way over a connection that is kept open
 
 
 class Service(Protocol):
@@ -65,6 +67,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 def serve(build: Callable[[], Service], *, host: str, port: int, threads: int, workers: int = 1) -> None:
     """Serve until SIGTERM or SIGINT. Returns never: gunicorn ends the process."""
     family_host = f"[{host}]" if ":" in host else host
+    # gunicorn's own 2 s, for which no setting exists, would be most of the time that Ctrl-C may take.
+    gthread.STOP_KEEPALIVE_LINGER = LINGER
     _Server(
         build,
         {

@@ -10,6 +10,7 @@ from mesh.limits import MAX_FPS
 from mesh.manifest import Identifier, Name, Rate, Side
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Token = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # grows for as long as the data lives; exact in any JSON reader
 Fps = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
 Reason = Annotated[str, msgspec.Meta(max_length=2000)]
 
@@ -46,7 +47,7 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """How a node's session does. problem: why it gives no detections now, in words."""
 
     session_id: Identifier
-    token: Count
+    token: Token
     viewers: Count = 0
     fps: Rate = 0.0
     problem: Reason | None = None
@@ -108,7 +109,7 @@ class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
 class FailoverRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A viewer gets no frames from the placement with this token."""
 
-    token: Count
+    token: Token
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,170 @@
+"""`./fogline models`: the catalogue, and what of it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from mesh.errors import FoglineError, InvalidInput
+from mesh.settings import DATA, PREFIX
+
+# The catalogue and its readers load when a command runs, so that `fogline --help` stays quick.
+# ruff: noqa: PLC0415
+
+DEFAULTS = ("yolov3-tiny", "ssdlite-mobilenet-v2")  # what `yolo` and `ssd` run when nobody chooses
+DEMO = "demo"
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DATA,
+    envvar=f"{PREFIX}DATA",
+    metavar="DIR",
+    help="folder in which models are kept",
+)
+
+
+@click.group()
+def models() -> None:
+    """The model catalogue: list, pull, import, remove."""
+
+
+@models.command("list")
+@_data
+def list_models(data: Path) -> None:
+    """Shows the models that are installed and those that can be pulled."""
+    from compute_node.models.store import ModelStore
+
+    table = Table("Model", "", "Input", "Format", "Licence", "From", box=None, pad_edge=False)
+    for model in ModelStore(data.resolve()).list():
+        state = "[green]installed[/]" if model.installed else ""
+        words = ", ".join(
+            part for part in (state, "default" if model.default else "", "" if model.verified else "unverified") if part
+        )
+        height, width = model.input_hw
+        table.add_row(model.name, words, f"{width}×{height}", model.format, model.licence, model.source)
+    Console(highlight=False).print(table)
+    click.echo(
+        "\nunverified: nobody could check this source's hash beforehand; it is pinned at the first pull and must stay."
+    )
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="NAME…")
+@click.option("--defaults", is_flag=True, help="the default models and the demo camera's photographs")
+@_data
+def pull(names: tuple[str, ...], defaults: bool, data: Path) -> None:
+    """Fetches models of the catalogue (`demo` is the demo camera's photographs)."""
+    wanted = (*names, *((*DEFAULTS, DEMO) if defaults else ()))
+    if not wanted:
+        raise click.UsageError("name a model, or give --defaults; `fogline models list` shows the names")
+    for name in wanted:
+        pull_one(data.resolve(), name, Console(stderr=True, highlight=False))
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--name", help="what it is called here; made from the file's name when not given")
+@click.option("--labels", help="a file with one label a line, or a list that ships with Fogline (coco80)")
+@click.option("--size", help="the input's size as WIDTHxHEIGHT, where the model leaves it open")
+@click.option("--confidence", type=click.FloatRange(0, 1), help="least score shown when a caller names none")
+@click.option("--replace", is_flag=True, help="take the place of an installed model of the same name")
+@_data
+def import_model(
+    *,
+    file: Path,
+    name: str | None,
+    labels: str | None,
+    size: str | None,
+    confidence: float | None,
+    replace: bool,
+    data: Path,
+) -> None:
+    """Installs a model file: .onnx, Darknet's .cfg (with the .weights beside it), or TF.js' model.json."""
+    from compute_node.models.store import ModelStore
+
+    as_file = Path(labels) if labels and Path(labels).is_file() else labels
+    model = ModelStore(data.resolve()).import_file(
+        file, name=name, labels=as_file, dims=_dims(size), confidence=confidence, replace=replace
+    )
+    click.echo(f"{model.name} is installed. `fogline compute --model {model.name}` runs it as `yolo`.")
+
+
+@models.command()
+@click.argument("name")
+@_data
+def remove(name: str, data: Path) -> None:
+    """Deletes an installed model."""
+    from compute_node.models.store import ModelStore
+
+    ModelStore(data.resolve()).remove(name)
+    click.echo(f"{name} is removed.")
+
+
+def pull_missing(data: Path, console: Console, *, models: bool, demo: bool) -> None:
+    """Pull what a start needs and this machine lacks; what fails is said, and the rest goes on."""
+    from compute_node.models.store import ModelStore
+
+    store = ModelStore(data)
+    missing = [name for name in DEFAULTS if models and not store.has(name)]
+    if demo and not (data / "media" / DEMO).is_dir():
+        missing.append(DEMO)
+    for name in missing:
+        try:
+            pull_one(data, name, console)
+        except FoglineError as error:
+            console.print(f"[yellow]{name} could not be fetched[/]; going on without it. {error.detail}", markup=True)
+
+
+def missing_defaults(data: Path) -> list[str]:
+    """The default models that are not installed."""
+    from compute_node.models.store import ModelStore
+
+    store = ModelStore(data)
+    return [name for name in DEFAULTS if not store.has(name)]
+
+
+def pull_one(data: Path, name: str, console: Console) -> None:
+    """Pull one model, or the demo photographs, with a progress bar."""
+    from compute_node.models.store import ModelStore
+
+    store = ModelStore(data)
+    title = "demo photographs" if name == DEMO else name
+    with _bar(title, console) as progress:
+        if name == DEMO:
+            store.pull_media(DEMO, progress)
+        else:
+            store.pull(name, progress)
+    console.print(f"  {title}: done")
+
+
+@contextmanager
+def _bar(title: str, console: Console) -> Iterator[Callable[[str, int, int | None], None]]:
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(30),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task(title, total=None)
+
+        def progress(file: str, done: int, total: int | None) -> None:
+            bars.update(task, description=f"{title}: {file}", completed=done, total=total)
+
+        yield progress
+
+
+def _dims(size: str | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    width, cross, height = size.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit()):
+        raise InvalidInput(f"--size is {size!r}: write it as WIDTHxHEIGHT, such as 640x640", field="size")
+    return int(height), int(width)
