@@ -32,7 +32,7 @@ COPY --chown=fogline . .
 USER fogline
 RUN python -m cli models pull --defaults --data /data
 USER root
-RUN python -m cli setup-ui
+RUN python -m cli.prepare
 
 FROM base AS registry
 COPY --from=build-registry /opt/venv /opt/venv

@@ -80,3 +80,7 @@ def prepare_models(data: Path, console: Console, *, demo: bool, models: bool = T
     from cli.models import pull_missing  # noqa: PLC0415  # the catalogue: only where models are wanted
 
     pull_missing(data, console, models=models, demo=demo)
+
+
+if __name__ == "__main__":  # for image builds
+    prepare_front_end(Console(stderr=True))

@@ -32,7 +32,8 @@ def run(settings: StatusSettings) -> None:
 
 
 def _nodes(nodes: list[dict[str, Any]]) -> Table:
-    table = Table("Node", "Kind", "State", "Slots", "Can do", "Address", title="Nodes", title_justify="left")
+    table = Table("Node", "Kind", "State", "Slots", "Can do", title="Nodes", title_justify="left")
+    table.add_column("Address", overflow="fold")
     for node in sorted(nodes, key=lambda n: (n["kind"], n["name"])):
         slots = f"{node.get('free_slots', '?')} of {node['slots']} free" if node["kind"] == "compute" else ""
         does = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 960, 540  # pixels: readable in a tile, small on the wire
 _LEAST, _MOST = (320, 180), (1920, 1080)  # pixels: below the words cannot be read, above they gain nothing
 _QUALITY = 85
-_MOST_LINES = 5  # of the reason
+_MOST_LINES, _MOST_LETTERS = 5, 400  # of the reason
 _GROUND, _NAME, _SIGN, _WORDS, _QUIET = (22, 26, 32), (236, 239, 243), (240, 178, 84), (198, 204, 213), (132, 141, 154)
 # Where systems keep fonts that know more than Latin letters, broadest first. Pillow's own font is the last resort.
 _FONTS = (
@@ -43,7 +43,7 @@ class Placard:
     """Draws the placards of one camera. The last one is kept, for the same is shown once a second. One thread."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self._name = _drawable(name)
         self._drawn: tuple[tuple[object, ...], tuple[bytes, int, int]] | None = None
 
     def draw(
@@ -54,6 +54,7 @@ class Placard:
         since: Unix seconds since when there is no picture. width, height: of the camera's own frames, so that a page
         does not jump; the placard has their shape.
         """
+        reason = _drawable(reason)
         key = (reason, since, width, height)
         if self._drawn is None or self._drawn[0] != key:
             self._drawn = key, _draw(self._name, reason, since, *_size(width, height))
@@ -62,8 +63,14 @@ class Placard:
 
 def no_signal_frame(name: str, reason: str, sequence: int) -> Frame:
     """A frame that shows the camera's `name` and the `reason`, with `no_signal` set."""
-    jpeg, width, height = _draw(name, reason, None, WIDTH, HEIGHT)
+    jpeg, width, height = Placard(name).draw(reason)
     return Frame(jpeg=jpeg, sequence=sequence, captured_at=time.time(), width=width, height=height, no_signal=reason)
+
+
+def _drawable(text: str) -> str:
+    """`text` without what no font draws (line breaks, control characters, halves of characters), and not endless."""
+    plain = "".join(c if c.isprintable() else " " for c in text[: _MOST_LETTERS + 1])
+    return plain if len(plain) <= _MOST_LETTERS else plain[:_MOST_LETTERS] + "…"
 
 
 def _size(width: int | None, height: int | None) -> tuple[int, int]:

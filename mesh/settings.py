@@ -19,7 +19,7 @@ from mesh.errors import SetupProblem
 
 PREFIX = "FOGLINE_"
 # The launcher says where the checkout is; an installed package keeps its data where it is started.
-DATA = Path(os.environ.get("FOGLINE_ROOT", ".")) / "data"
+DATA = Path(os.environ.get("FOGLINE_ROOT") or ".").resolve() / "data"
 S = TypeVar("S")
 
 
