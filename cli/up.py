@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import signal
-import sys
 import threading
 import time
 from types import FrameType
 
 from rich.console import Console
 
+from camera_node.sources import resolve
 from cli.prepare import prepare_front_end, prepare_models
 from cli.processes import Child, Service, stop_all
 from cli.settings import UpSettings
 from mesh.client import RegistryClient
-from mesh.errors import FoglineError, SetupProblem
+from mesh.errors import FoglineError
 from mesh.identity import address_towards
 from mesh.logs import redact
 from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
@@ -33,6 +33,8 @@ def run(settings: UpSettings) -> None:
     require_port(settings.host, settings.port, "--port")
     require_port(settings.host, settings.registry_port, "--registry-port")
     sources = settings.camera or (DEMO,)
+    for source in sources:
+        resolve(source)  # a source that is none is said before anything starts
     prepare_front_end(console)
     prepare_models(settings.data, console, demo=DEMO in sources)
 
@@ -177,7 +179,3 @@ def _advertise(reach: str | None, port: int) -> tuple[str, ...]:
 
 def _bracket(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-if sys.platform == "win32":
-    raise SetupProblem("Fogline runs on Linux and macOS; on Windows use Docker or WSL 2")

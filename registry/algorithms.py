@@ -1,0 +1,55 @@
+"""What the mesh can do now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from registry import standing
+from registry.store import NodeRecord, Snapshot
+
+
+def offered(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Every algorithm of the live compute nodes, by id, with its nodes and free slots."""
+    found: dict[str, dict[str, Any]] = {}
+    for node in sorted(snapshot.nodes, key=lambda n: (n.original, n.name.casefold(), n.node_id)):
+        if not node.alive or node.kind != "compute":
+            continue
+        state, reason = standing.state_of(node)
+        free = node.free_slots if state == "ready" and not node.original else 0
+        for ident, entry in _entries(node).items():
+            algorithm = found.setdefault(
+                ident,
+                {
+                    "id": ident,
+                    "name": entry.get("name") or ident,
+                    "category": entry.get("category", ""),
+                    "class": entry.get("class", ""),
+                    "free_slots": 0,
+                    "nodes": [],
+                },
+            )
+            algorithm["free_slots"] += free
+            algorithm["nodes"].append(
+                {
+                    "id": node.node_id,
+                    "name": node.name,
+                    "fps": entry.get("fps"),
+                    "model": entry.get("model"),
+                    "path": entry.get("path"),
+                    "free_slots": free,
+                    "state": state,
+                    "state_reason": reason,
+                    "original": node.original,
+                }
+            )
+    return [found[ident] for ident in sorted(found)]
+
+
+def _entries(node: NodeRecord) -> dict[str, dict[str, Any]]:
+    """The document's entries by the ids that placement knows; the original's have only a path."""
+    entries = {}
+    for entry in node.document.get("algorithm", ()):
+        ident = entry.get("id") if not node.original else str(entry.get("path", "")).strip("/").partition("/")[0]
+        if ident in node.algorithms:
+            entries[ident] = entry
+    return entries

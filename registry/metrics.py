@@ -1,0 +1,79 @@
+"""What the registry counts, for Prometheus.
+
+Nodes, sessions and what happened to them come from the store: every replica shows the same numbers, and they outlive
+a restart. Redis's failures are this process's own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+import prometheus_client
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mesh.errors import RegistryAway
+from registry import standing
+from registry.listing import Snapshots
+
+_COUNTS = {
+    "placements": "Sessions given to a node, moves included",
+    "moves": "Sessions moved to another node",
+    "joins": "Requests that joined a session",
+    "refusals": "Requests that found no free slot",
+    "beats": "Heartbeats taken",
+    "registrations": "Manifests taken",
+    "nodes_died": "Nodes whose lease ended",
+    "nodes_left": "Nodes that left by themselves",
+    "sessions_ended": "Sessions that ended",
+}
+
+
+class RedisErrors:
+    """Counts failed calls to Redis by reason. Any thread may call it."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self._counter = prometheus_client.Counter(
+            "fogline_registry_redis_errors",
+            "Calls to Redis that failed after all retries",
+            ["reason"],
+            registry=registry,
+        )
+
+    def __call__(self, reason: str) -> None:
+        self._counter.labels(reason).inc()
+
+
+class StoreCollector(Collector):
+    """Reads nodes, sessions and counts when it is scraped."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # registering must not read the store
+
+    def collect(self) -> Iterable[Metric]:
+        stale = GaugeMetricFamily("fogline_registry_stale", "1 while Redis is away and the lists are old")
+        try:
+            view = self._snapshots.view()
+        except RegistryAway:
+            stale.add_metric([], 1)
+            yield stale
+            return
+        stale.add_metric([], int(view.stale))
+        yield stale
+        nodes = GaugeMetricFamily("fogline_registry_nodes", "Nodes by kind and state", labels=["kind", "state"])
+        tally = Tally((n.kind, standing.state_of(n)[0]) for n in view.snapshot.nodes)
+        for (kind, state), number in sorted(tally.items()):
+            nodes.add_metric([kind, state], number)
+        yield nodes
+        sessions = GaugeMetricFamily("fogline_registry_sessions", "Sessions by state", labels=["state"])
+        for session_state, number in sorted(Tally(s.state for s in view.snapshot.sessions).items()):
+            sessions.add_metric([session_state], number)
+        yield sessions
+        for name, meaning in _COUNTS.items():
+            counter = CounterMetricFamily(f"fogline_registry_{name}", meaning)
+            counter.add_metric([], view.snapshot.counts.get(name, 0))
+            yield counter

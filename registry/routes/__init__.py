@@ -1,0 +1,1 @@
+"""The registry's calls over HTTP: each handler parses, calls and responds."""

@@ -1,0 +1,109 @@
+"""`/v1/nodes` and `/v1/algorithms`."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+
+from mesh import codec
+from mesh.manifest import CameraManifest
+from mesh.openapi import Answer, operation
+from mesh.service import Reply, json_reply
+from mesh.wire import Beat, BeatReply, Registration
+from registry import algorithms
+from registry.answers import AlgorithmList, NodeDocument, NodeList, NodeQuery
+from registry.listing import Snapshots
+from registry.nodes import Nodes
+from registry.routes import exchange
+
+
+def blueprint(nodes: Nodes, snapshots: Snapshots) -> Blueprint:
+    routes = Blueprint("nodes", __name__)
+
+    @routes.post("/v1/nodes")
+    @operation(
+        "Register a node, or renew it",
+        {201: Answer("It is new here", Registration), 200: Answer("It was renewed", Registration)},
+        body=CameraManifest,
+        tag="nodes",
+    )
+    def register() -> Reply:
+        """The body is a camera's manifest, as shown, or a compute node's (docs/manifest.schema.json). Unknown fields
+        are kept. The node counts as free once the registry has reached it at its address."""
+        answer, new = nodes.register(codec.parse_object(exchange.body()), request.remote_addr or "")
+        return json_reply(answer, 201 if new else 200)
+
+    @routes.get("/v1/nodes")
+    @operation(
+        "The nodes that are there",
+        {200: Answer("A page of them", NodeList), 304: Answer("Nothing has changed since the ETag that was sent")},
+        query=NodeQuery,
+        tag="nodes",
+    )
+    def list_nodes() -> Reply:
+        """The ETag stays the same while only loads and times move; `GET /v1/nodes/{id}` has those as they are now."""
+        wanted = exchange.query(NodeQuery)
+        view = snapshots.view()
+        return exchange.list_reply(
+            view,
+            "nodes",
+            lambda: nodes.listed(
+                view,
+                kind=wanted.kind,
+                algorithm=wanted.algorithm,
+                state=wanted.state,
+                limit=wanted.limit,
+                cursor=wanted.cursor,
+            ),
+        )
+
+    @routes.get("/v1/nodes/<node_id>")
+    @operation("One node", {200: Answer("The node", NodeDocument)}, tag="nodes")
+    def one_node(node_id: str) -> Reply:
+        """A node that died can be read for 15 minutes; its state says when and why."""
+        return json_reply(nodes.one(node_id))
+
+    @routes.post("/v1/nodes/<node_id>/heartbeat")
+    @operation(
+        "A node is alive, and this is what it does",
+        {200: Answer("What it should be serving now", BeatReply), 404: Answer("Register again")},
+        body=Beat,
+        tag="nodes",
+    )
+    def heartbeat(node_id: str) -> Reply:
+        return json_reply(nodes.beat(node_id, codec.parse(exchange.body(), Beat)))
+
+    @routes.delete("/v1/nodes/<node_id>")
+    @operation("A node leaves", {204: Answer("It is gone; its sessions move")}, tag="nodes")
+    def leave(node_id: str) -> Reply:
+        nodes.leave(node_id)
+        return b"", 204, {}
+
+    @routes.post("/v1/nodes/<node_id>/drain")
+    @operation(
+        "Let a node take no new sessions, and move its own",
+        {200: Answer("The node", NodeDocument)},
+        tag="nodes",
+    )
+    def drain(node_id: str) -> Reply:
+        """A session stays where it is until another node has a free slot for it."""
+        return json_reply(nodes.drain(node_id, True))
+
+    @routes.post("/v1/nodes/<node_id>/undrain")
+    @operation("Let a node take sessions again", {200: Answer("The node", NodeDocument)}, tag="nodes")
+    def undrain(node_id: str) -> Reply:
+        return json_reply(nodes.drain(node_id, False))
+
+    @routes.get("/v1/algorithms")
+    @operation(
+        "What the mesh can do now",
+        {
+            200: Answer("Each with its nodes and free slots", AlgorithmList),
+            304: Answer("Nothing has changed"),
+        },
+        tag="nodes",
+    )
+    def list_algorithms() -> Reply:
+        view = snapshots.view()
+        return exchange.list_reply(view, "algorithms", lambda: (algorithms.offered(view.snapshot), None))
+
+    return routes

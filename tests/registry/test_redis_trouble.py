@@ -1,0 +1,158 @@
+"""Redis dies, hangs, is wiped or comes back: what readers, nodes and viewers see."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from tests.processes import Running, wait_for
+from tests.registry.conftest import LEASE
+from tests.registry.fakes import Registry
+
+Begin = Callable[..., Registry]
+READS = ("/v1/nodes", "/v1/algorithms", "/v1/sessions", "/cam", "/device", "/", "/metrics", "/healthz")
+
+
+def _valkey(registry: Registry) -> psutil.Process:
+    family = psutil.Process(registry.running.process.pid).children(recursive=True)
+    (found,) = [process for process in family if "valkey" in process.name()]
+    return found
+
+
+def test_while_redis_hangs_lists_are_stale_and_placements_are_refused(own_registry: Begin) -> None:
+    """Reads never 5xx and stay quick, streams are still found, and everything is back when Redis is."""
+    registry = own_registry()
+    registry.camera()
+    node = registry.compute("hall-1")
+    session = registry.open(pinned=True)
+    assert registry.json("/v1/nodes")["stale"] is False
+    valkey = _valkey(registry)
+    valkey.suspend()
+    try:
+        for path in READS:
+            began = time.monotonic()
+            assert registry.get(path).status_code == 200, path
+            assert time.monotonic() - began < 2.5
+        listed = registry.json("/v1/nodes")
+        assert listed["stale"] is True
+        assert listed["age_seconds"] > 0
+        assert len(listed["nodes"]) == 2
+        assert registry.json(f"/v1/nodes/{node.node_id}")["stale"] is True
+        assert registry.session(session["session_id"])["stale"] is True
+        stream = registry.get(f"/v1/sessions/{session['session_id']}/stream")
+        assert stream.headers["Location"] == session["stream_url"]
+        refused = registry.post("/v1/sessions", {"camera": "line-3", "algorithm": "yolo", "width": 64})
+        assert (refused.status_code, refused.json()["title"]) == (503, "Registry unreachable")
+        assert "Retry-After" in refused.headers
+        assert registry.get("/readyz").status_code == 503
+        time.sleep(LEASE)
+    finally:
+        valkey.resume()
+    wait_for(lambda: registry.json("/v1/nodes")["stale"] is False, 5, "fresh lists")
+    time.sleep(LEASE)
+    assert registry.names() == ["hall-1", "line-3"], "nobody dies for Redis's absence"
+    after = registry.session(session["session_id"])
+    assert (after["node"], after["token"]) == (node.node_id, session["token"])
+    assert "fogline_registry_redis_errors_total{" in registry.get("/metrics").text
+
+
+def test_a_killed_valkey_is_started_again_with_its_data(own_registry: Begin) -> None:
+    """kill -9: what was acknowledged is still there, at once."""
+    registry = own_registry()
+    registry.camera()
+    registry.compute("hall-1", slots=16)
+    ids = {registry.open(width=100 + n)["session_id"] for n in range(10)}
+    first = _valkey(registry)
+    first.kill()
+    assert registry.get("/v1/nodes").status_code == 200
+    wait_for(lambda: registry.get("/readyz").ok, 5, "a new Valkey")
+    assert _valkey(registry).pid != first.pid
+    assert {s["session_id"] for s in registry.json("/v1/sessions")["sessions"]} == ids
+    assert registry.open(width=99)["session_id"] not in ids
+
+
+def test_after_a_wipe_everybody_is_back(own_registry: Begin, tmp_path: Path) -> None:
+    """Nodes are told to register again with their next beat."""
+    registry = own_registry()
+    registry.camera()
+    registry.compute("hall-1")
+    with registry.store(tmp_path / "data") as store:
+        store.flushall()
+    assert registry.names() == []
+    wait_for(lambda: registry.names("?state=ready") == ["hall-1", "line-3"], 5, "both nodes")
+    registry.open()
+
+
+def test_a_restarted_registry_knows_everything(own_registry: Begin) -> None:
+    """Nodes that go on beating need not even notice."""
+    first = own_registry()
+    first.camera()
+    node = first.compute("hall-1")
+    session = first.open(pinned=True)
+    for one in first.nodes:
+        one._stop.set()
+    assert first.running.stop() < 3
+    second = own_registry()
+    assert second.names() == ["hall-1", "line-3"]
+    assert second.session(session["session_id"])["token"] == session["token"]
+    node._registry = second
+    assert node.beat().status_code == 200
+    assert [order["session_id"] for order in node.assigned] == [session["session_id"]]
+
+
+def test_a_registry_that_was_killed_leaves_no_valkey_and_loses_nothing(own_registry: Begin) -> None:
+    """kill -9 of the registry itself; the next one takes the data over."""
+    registry = own_registry()
+    registry.node("camera", "line-3").register()
+    valkey = _valkey(registry)
+    os.kill(registry.running.process.pid, signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(valkey.pid) or valkey.status() == psutil.STATUS_ZOMBIE, 3, "its end")
+    registry.running.kill()
+    assert own_registry().names() == ["line-3"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_within_three_seconds_and_leaves_nothing(own_registry: Begin, number: signal.Signals) -> None:
+    """Also while a client keeps its connection open."""
+    registry = own_registry()
+    family = psutil.Process(registry.running.process.pid).children(recursive=True)
+    assert len(family) == 2
+    with requests.Session() as kept:
+        kept.get(f"{registry.url}/healthz", timeout=5)
+        began = time.monotonic()
+        registry.running.process.send_signal(number)
+        registry.running.process.wait(5)
+        assert time.monotonic() - began < 2.5
+    _, left = psutil.wait_procs(family, timeout=1)
+    assert not left
+
+
+def test_without_its_redis_a_registry_starts_and_says_so(start: Callable[..., Running]) -> None:
+    """It is alive, not ready, and lists get 503 with Retry-After: there is nothing to show yet."""
+    registry = Registry(start("registry", "--redis", "redis://127.0.0.1:9/0"))
+    wait_for(lambda: registry.get("/healthz").ok, 15, "life")
+    assert registry.get("/readyz").status_code == 503
+    lists = registry.get("/v1/nodes")
+    assert (lists.status_code, "Retry-After" in lists.headers) == (503, True)
+    assert "fogline_registry_stale 1.0" in registry.get("/metrics").text
+
+
+def test_two_workers_share_one_truth(own_registry: Begin) -> None:
+    """Every process answers the same, and doubled periodic work does no harm."""
+    registry = own_registry("--workers", "2")
+    registry.camera()
+    node = registry.compute("hall-1", slots=4)
+    session = registry.open(pinned=True)
+    for _ in range(10):
+        with requests.Session() as fresh:
+            seen = fresh.get(f"{registry.url}/v1/sessions/{session['session_id']}", timeout=5).json()
+            assert (seen["node"], seen["token"]) == (node.node_id, session["token"])
+    time.sleep(LEASE + 1)
+    assert registry.names() == ["hall-1", "line-3"]
