@@ -56,6 +56,8 @@ class ComputeService:
             on_change=self._ask_registry,
         )
         self._sessions = Sessions(self._pipelines, self._ask_registry)
+        places = Places(max(1, settings.threads - SPARE_THREADS))
+        self._streams = Streams(self._pipelines, self._sessions, places, self._metrics, self._stopping.is_set)
         self._membership = Membership(
             self._client,
             identity.node_id,
@@ -67,11 +69,9 @@ class ComputeService:
 
     def application(self) -> Any:
         app = Flask("compute_node", static_folder=None)
-        places = Places(max(1, self._settings.threads - SPARE_THREADS))
-        streams = Streams(self._pipelines, self._sessions, places, self._metrics, self._stopping.is_set)
-        app.register_blueprint(session_routes(self._sessions, streams))
+        app.register_blueprint(session_routes(self._sessions, self._streams))
         app.register_blueprint(detect_routes(self._offer, self._metrics))
-        app.register_blueprint(original_routes(self._offer, self._pipelines, Cameras(self._client), streams))
+        app.register_blueprint(original_routes(self._offer, self._pipelines, Cameras(self._client), self._streams))
         install(
             app,
             title="Fogline compute node",
@@ -95,9 +95,11 @@ class ComputeService:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        # The mesh first, so that viewers who come back are led elsewhere; then the streams, then what feeds them.
+        self._membership.stop()
         self._sessions.close()
         self._pipelines.close()
-        self._membership.stop()
+        self._streams.close()
         self._scheduler.shutdown(wait=False)
 
     def _ask_registry(self) -> None:
@@ -122,6 +124,7 @@ class ComputeService:
 
     def _sweep(self) -> None:
         self._pipelines.sweep()
+        self._streams.sweep()
         self._metrics.pipelines.set(len(self._pipelines.running()))
 
     def _not_ready(self) -> str | None:

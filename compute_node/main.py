@@ -5,13 +5,14 @@ from __future__ import annotations
 from compute_node.app import ComputeService
 from compute_node.settings import ComputeSettings
 from mesh import logs
-from mesh.identity import claim, this_machine
+from mesh.identity import check, claim, this_machine
 from mesh.manifest import COMPUTE_PORT
 from mesh.server import free_port, require_port, serve
 
 
 def run(settings: ComputeSettings) -> None:
     """Serve until told to stop. Raises SetupProblem when this machine lacks something."""
+    check(settings)
     if settings.port:
         require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
     port = settings.port or free_port(settings.host, COMPUTE_PORT)

@@ -33,6 +33,9 @@ class Metrics:
             "fogline_compute_frame_age_seconds", "From capture to publication", buckets=_AGES, registry=self.registry
         )
         self.viewers = Gauge("fogline_compute_viewers", "Viewers of streams now", registry=self.registry)
+        self.evicted = Counter(
+            "fogline_compute_viewers_evicted", "Viewers cut because they took nothing", registry=self.registry
+        )
         self.pipelines = Gauge("fogline_compute_pipelines", "Pipelines running now", registry=self.registry)
         self.slots = Gauge("fogline_compute_slots", "Sessions served at once at most", registry=self.registry)
         self.refused = Counter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import socket
 import time
 from typing import Annotated, Any
 
@@ -57,9 +58,10 @@ class DetectQuery(msgspec.Struct, frozen=True, kw_only=True):
     labels: str = ""
 
 
-def query(kind: type[Any]) -> Any:
-    """The query string as a record of `kind`. An empty parameter counts as missing: the original's page sends them."""
-    return codec.from_text({name: value for name, value in request.args.items() if value != ""}, kind)
+def connection() -> socket.socket | None:
+    """The connection of the request that is being answered, where the server tells it."""
+    found: socket.socket | None = request.environ.get("gunicorn.socket")
+    return found
 
 
 def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
@@ -69,8 +71,8 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     @routes.get("/stream")
     @operation("A session's annotated stream", {200: MJPEG}, query=SessionQuery, tag="sessions")
     def stream(session_id: str) -> Reply:
-        asked = query(SessionQuery)
-        body = streams.of_session(sessions.get(session_id), asked.fps)
+        asked = codec.from_query(request.args, SessionQuery)
+        body = streams.of_session(sessions.get(session_id), asked.fps, connection())
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/snapshot")
@@ -90,7 +92,7 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
         tag="sessions",
     )
     def detections(session_id: str) -> Reply:
-        body = streams.events(sessions.get(session_id))
+        body = streams.events(sessions.get(session_id), connection())
         return Response(body, content_type="text/event-stream; charset=utf-8", headers=OPEN, direct_passthrough=True)
 
     return routes
@@ -115,7 +117,7 @@ def detect_routes(offer: Offer, metrics: Metrics) -> Blueprint:
     def detect(algorithm: str) -> Reply:
         """The picture is the body itself, or the field `image` of a form. Boxes are in pixels of the picture as it is
         stored: an orientation tag is not applied."""
-        asked = query(DetectQuery)
+        asked = codec.from_query(request.args, DetectQuery)
         runner = offer.get(algorithm)
         labels = frozenset(label.strip() for label in asked.labels.split(",") if label.strip())
         unknown = labels.difference(runner.info.labels) if runner.info.labels else ()
@@ -159,9 +161,10 @@ def original_routes(offer: Offer, pipelines: Pipelines, cameras: Cameras, stream
         name = paths.get(path.strip("/"))
         if name is None:
             raise NotFound.among("path", path, paths)
-        asked = query(StreamQuery)
+        asked = codec.from_query(request.args, StreamQuery)
         camera = cameras.find(asked.camera)
-        body = streams.of_pipeline(PipelineKey(camera, name, asked.width, asked.height, asked.downsample, asked.fps))
+        key = PipelineKey(camera, name, asked.width, asked.height, asked.downsample, asked.fps)
+        body = streams.of_pipeline(key, connection())
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/")

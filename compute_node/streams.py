@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import msgspec
 
@@ -14,13 +16,18 @@ from compute_node.sessions import Session, Sessions
 from mesh import codec
 from mesh.errors import SourceLost
 from mesh.stream import Body, Places, mjpeg
+from mesh.viewers import Viewers
 
 SILENCE = 15.0  # seconds without a picture after which a stream ends, so that the viewer connects again
 KEEP_ALIVE = 10.0  # seconds between two comments on a quiet event stream, so that proxies leave it open
 
 
 class Streams:
-    """Any thread may call any method. stopping: whether the service ends."""
+    """Any thread may call any method. stopping: whether the service ends.
+
+    connection, in each method: the viewer's, where the server tells it (`gunicorn.socket`), so that a viewer who takes
+    nothing can be cut.
+    """
 
     def __init__(
         self, pipelines: Pipelines, sessions: Sessions, places: Places, metrics: Metrics, stopping: Callable[[], bool]
@@ -30,8 +37,9 @@ class Streams:
         self._places = places
         self._metrics = metrics
         self._stopping = stopping
+        self._viewers = Viewers(metrics.evicted.inc)
 
-    def of_session(self, session: Session, fps: float | None) -> Body:
+    def of_session(self, session: Session, fps: float | None, connection: socket.socket | None) -> Body:
         """A session's MJPEG; ends when the registry takes the session away."""
 
         def parts() -> Iterator[bytes]:
@@ -43,18 +51,18 @@ class Streams:
                     silence=SILENCE,
                 )
 
-        return self._begin(parts())
+        return self._begin(parts(), connection)
 
-    def of_pipeline(self, key: PipelineKey) -> Body:
+    def of_pipeline(self, key: PipelineKey, connection: socket.socket | None) -> Body:
         """MJPEG without a session, as the original's calls ask for it. Raises NoCapacity without a free slot."""
 
         def parts() -> Iterator[bytes]:
             with self._pipelines.use(key, beside=self._sessions.keys()) as pipeline:
                 yield from mjpeg(pipeline.pictures, fps=None, stopping=self._stopping, silence=SILENCE)
 
-        return self._begin(parts())
+        return self._begin(parts(), connection)
 
-    def events(self, session: Session) -> Body:
+    def events(self, session: Session, connection: socket.socket | None) -> Body:
         """A session's detections as server-sent events."""
 
         def parts() -> Iterator[bytes]:
@@ -72,17 +80,22 @@ class Streams:
                         quiet_since = time.monotonic()
                         yield b": nothing new\n\n"
 
-        return self._begin(parts())
+        return self._begin(parts(), connection)
 
-    def _begin(self, parts: Iterator[bytes]) -> Body:
-        place = self._places.take()
-        self._metrics.viewers.inc()
+    def sweep(self) -> None:
+        """Cut the viewers that take nothing. Called about once a second."""
+        self._viewers.sweep()
 
-        def left() -> None:
-            place.release()
-            self._metrics.viewers.dec()
+    def close(self) -> None:
+        """See that every stream ends soon."""
+        self._viewers.close()
 
-        body = Body(parts, left)
+    def _begin(self, parts: Iterator[bytes], connection: socket.socket | None) -> Body:
+        with ExitStack() as stack:
+            stack.enter_context(self._places.take())
+            stack.enter_context(self._metrics.viewers.track_inprogress())
+            viewer = stack.enter_context(self._viewers.enter(connection))
+            body = Body(viewer.parts(parts), stack.pop_all().close)
         if not body.begin():
             raise SourceLost("no picture came in time; the session's state at the registry says why", retry_after=2)
         return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -54,6 +55,12 @@ def from_text(values: dict[str, str], kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+
+
+def from_query(parameters: Mapping[str, str], kind: type[T]) -> T:
+    """A record of `kind` from a query string's parameters. An empty one counts as missing: the original's page sends
+    them."""
+    return from_text({name: value for name, value in parameters.items() if value != ""}, kind)
 
 
 def _invalid(text: str) -> InvalidInput:

@@ -15,7 +15,11 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from mesh.errors import SetupProblem
+from mesh import codec
+from mesh.client import RegistryClient
+from mesh.errors import InvalidInput, SetupProblem
+from mesh.manifest import Name, Url
+from mesh.settings import NodeSettings
 
 _MAX_SIBLINGS = 1000  # nodes of one kind and name on one machine
 
@@ -29,6 +33,19 @@ class Identity:
     boot_id: str
     name: str
     lock: IO[str]
+
+
+def check(settings: NodeSettings) -> None:
+    """Refuse at the start what the registry would refuse again and again. Raises SetupProblem naming the setting."""
+    RegistryClient(settings.registry)
+    for value, kind, option, words in (
+        (settings.name, Name, "--name (FOGLINE_NAME)", "at most 200 characters, without < and > and line breaks"),
+        (settings.advertise or "http://x", Url, "--advertise (FOGLINE_ADVERTISE)", "write it as http://HOST:PORT"),
+    ):
+        try:
+            codec.convert(value, kind)
+        except InvalidInput:
+            raise SetupProblem(f"{option} is {value!r:.60}: {words}") from None
 
 
 def claim(data: Path, kind: str, name: str) -> Identity:

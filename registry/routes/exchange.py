@@ -32,7 +32,7 @@ def body() -> bytes:
 
 def query(kind: type[T]) -> T:
     """The query's parameters as a record; empty ones count as not given."""
-    return codec.from_text({name: value for name, value in request.args.items() if value}, kind)
+    return codec.from_query(request.args, kind)
 
 
 def list_reply(view: View, name: str, build: Callable[[], tuple[list[dict[str, Any]], str | None]]) -> Reply:

@@ -132,6 +132,8 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
         (["up", "--camera", "no-such-video.mp4"], "no-such-video.mp4"),
         (["camera", "--source", "gopher://x"], "gopher"),
         (["camera", "--registry", "localhost"], "http://HOST:5050"),
+        (["compute", "--name", "<b>"], "--name"),
+        (["compute", "--advertise", "10.0.0.5"], "FOGLINE_ADVERTISE"),
         (["status", "--registry", "http://127.0.0.1:9"], "is it running"),
         (["models", "pull", "no-such-model"], "yolov3-tiny"),
     ],

@@ -1,0 +1,69 @@
+"""What a camera node counts and times, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# Seconds. A thumbnail takes half a millisecond, 4K on a small computer a quarter of a second.
+_ENCODE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
+
+
+class Metrics:
+    """The node's metrics, in a registry of their own. Any thread may call."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.captured = Counter(
+            "fogline_camera_frames_captured", "Frames taken from the source and published", registry=self.registry
+        )
+        self._refused = Counter(
+            "fogline_camera_frames_refused",
+            "Pictures of the source that were not published",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.lost = Counter(
+            "fogline_camera_source_lost", "Times that the source was lost and opened again", registry=self.registry
+        )
+        self.hung = Counter(
+            "fogline_camera_source_hung", "Times that a call into the source did not come back", registry=self.registry
+        )
+        self.no_signal = Gauge(
+            "fogline_camera_no_signal", "1 while there is no picture, else 0", registry=self.registry
+        )
+        self._viewers = Gauge("fogline_camera_viewers", "Viewers of the stream now", registry=self.registry)
+        self._fps = Gauge(
+            "fogline_camera_capture_fps", "Frames a second over the last three seconds", registry=self.registry
+        )
+        self.evicted = Counter(
+            "fogline_camera_viewers_evicted",
+            "Viewers that were cut because they took nothing for ten seconds",
+            registry=self.registry,
+        )
+        self._encode = Histogram(
+            "fogline_camera_encode_seconds",
+            "Time to make one JPEG: of a picture that came as none (source), or of a size or quality that was asked"
+            " for (variant)",
+            ["what"],
+            buckets=_ENCODE,
+            registry=self.registry,
+        )
+
+    def refused(self, reason: str, pictures: int = 1) -> None:
+        self._refused.labels(reason).inc(pictures)
+
+    def watch(self, viewers: Callable[[], float], fps: Callable[[], float]) -> None:
+        """Read these two when somebody asks for the metrics."""
+        self._viewers.set_function(viewers)
+        self._fps.set_function(fps)
+
+    @contextmanager
+    def encoding(self, what: str) -> Iterator[None]:
+        """Time what runs inside."""
+        began = time.perf_counter()
+        yield
+        self._encode.labels(what).observe(time.perf_counter() - began)

@@ -1,0 +1,28 @@
+"""The page of one camera, for somebody who opens its address in a browser."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+_STYLE = """
+:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{max-width:60rem;margin:2rem auto;padding:0 1rem}
+img{display:block;width:100%;height:auto;background:#16191f;border-radius:.5rem}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.5rem}dt{opacity:.7}dd{margin:0}
+"""
+
+
+def page(camera: dict[str, Any]) -> str:
+    """camera: its `name`, and what else is to be shown, by label; None is left out."""
+    e = html.escape
+    name = e(str(camera["name"]))
+    facts = "".join(
+        f"<dt>{e(label)}<dd>{e(str(value))}" for label, value in camera.items() if label != "name" and value is not None
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{name} · Fogline camera</title><style>{_STYLE}</style><h1>{name}</h1>"
+        f"<img src=stream.jpg alt='Live picture of {name}'><dl>{facts}</dl>"
+        "<p><a href=image.jpg>One picture</a> · <a href=docs>The camera's calls</a> · <a href=metrics>Metrics</a></p>"
+    )
