@@ -43,7 +43,7 @@ class Streams:
             viewer = stack.enter_context(self._viewers.enter(connection))
             variant = None if wanted == Wanted() else lambda frame: self._variant(frame, wanted)
             parts = mjpeg(self._broadcast, fps=fps, stopping=self._stopping, variant=variant)
-            body = Body(viewer.parts(parts), stack.pop_all().close)
+            body = Body(viewer.parts(parts), stack.pop_all().close, viewer.begins)
         if not body.begin():
             raise SourceLost("this camera is stopping", retry_after=5)
         return body

@@ -95,7 +95,7 @@ class Streams:
             stack.enter_context(self._places.take())
             stack.enter_context(self._metrics.viewers.track_inprogress())
             viewer = stack.enter_context(self._viewers.enter(connection))
-            body = Body(viewer.parts(parts), stack.pop_all().close)
+            body = Body(viewer.parts(parts), stack.pop_all().close, viewer.begins)
         if not body.begin():
             raise SourceLost("no picture came in time; the session's state at the registry says why", retry_after=2)
         return body

@@ -198,8 +198,12 @@ def mjpeg(
 class Body:
     """A streaming answer's body: calls `left` once, when it ends or the viewer goes, read from or not."""
 
-    def __init__(self, parts: Iterator[bytes], left: Callable[[], None]) -> None:
+    def __init__(
+        self, parts: Iterator[bytes], left: Callable[[], None], begins: Callable[[], None] = lambda: None
+    ) -> None:
+        """begins: called when the server takes the first part."""
         self._parts = parts
+        self._begins = begins
         self._left: Callable[[], None] | None = left
         self._first: bytes | None = None
 
@@ -221,8 +225,11 @@ class Body:
         return self
 
     def __next__(self) -> bytes:
+        if self._first is None:
+            return next(self._parts)
         first, self._first = self._first, None
-        return first if first is not None else next(self._parts)
+        self._begins()
+        return first
 
     def close(self) -> None:
         """Called by the WSGI server. A second call does nothing."""

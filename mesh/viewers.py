@@ -19,10 +19,16 @@ GRACE = 0.7  # seconds that viewers have to take their last picture when the ser
 
 @dataclass(slots=True, eq=False)
 class Viewer:
-    """One viewer. sending_since: monotonic seconds since when the server tries to send one part, None between two."""
+    """One viewer. sending_since: monotonic seconds since when the server tries to send one part, None between two.
+    answered: the answer has begun; before that the connection is still needed for one that says what is wrong."""
 
     connection: socket.socket | None
     sending_since: float | None = None
+    answered: bool = False
+
+    def begins(self) -> None:
+        """The answer's first part goes to the server now."""
+        self.answered = True
 
     def parts(self, parts: Iterator[bytes]) -> Iterator[bytes]:
         """`parts` as they are, while the time that the server takes over each is noted."""
@@ -59,7 +65,8 @@ class Viewers:
         try:
             yield viewer
         finally:
-            viewer.cut()
+            if viewer.answered:
+                viewer.cut()
             with self._changed:
                 self._here.discard(viewer)
                 self._changed.notify_all()

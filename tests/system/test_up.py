@@ -129,7 +129,6 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
         (["up", "--port", "high"], "whole number"),
         (["up", "--host", "999.1.1.1"], "--host"),
         (["up", "--camera", "gopher://x"], "gopher"),
-        (["up", "--camera", "no-such-video.mp4"], "no-such-video.mp4"),
         (["camera", "--source", "gopher://x"], "gopher"),
         (["camera", "--registry", "localhost"], "http://HOST:5050"),
         (["compute", "--name", "<b>"], "--name"),
