@@ -1,4 +1,4 @@
-"""What an algorithm is. Everything that finds something in a picture implements this, Fogline's own and third parties'."""
+"""What an algorithm is: whatever finds something in a picture implements this, Fogline's own and third parties'."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ Detector = Callable[[Image, Options], list[Detection]]
 
 @dataclass(frozen=True, slots=True)
 class AlgorithmInfo:
-    """What the manifest says of an algorithm. `id` is its name in URLs; `category` and `family` are the original's words
-    (`family` travels as `class`). model: the catalogue's name; None for an algorithm without one. labels: what it can
-    report, in order. input: height and width of the model's input in pixels, None when any size goes in as it is.
+    """What the manifest says of an algorithm. `id` is its name in URLs; `category` and `family` are the original's
+    words (`family` travels as `class`). model: the catalogue's name; None for an algorithm without one. labels: what it
+    can report, in order. input: height and width of the model's input in pixels, None when any size goes in as it is.
     engine: where it runs, such as `openvino:cpu`."""
 
     id: str
@@ -64,7 +64,7 @@ class Algorithm(Protocol):
     def info(self) -> AlgorithmInfo: ...
 
     def detector(self) -> Detector:
-        """A detector for one stream of pictures. One that keeps nothing between pictures may return the same each time."""
+        """A detector for one stream of pictures; one that keeps nothing may be the same each time."""
         ...
 
     def close(self) -> None:
