@@ -1,0 +1,120 @@
+"""The dashboard as a real process before a mesh of fakes, and a browser before the dashboard."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.processes import Running, free_port, wait_for
+from tests.ui.fakes import FakeCamera, FakeCompute, FakeRegistry
+
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
+
+
+@dataclass
+class Mesh:
+    """A registry, one camera and one compute node that it lists, and the dashboard's address."""
+
+    registry: FakeRegistry
+    camera: FakeCamera
+    compute: FakeCompute
+    camera_id: str
+    compute_id: str
+    ui: str
+
+    def settled(self) -> bool:
+        """Whether the dashboard knows this mesh and nothing else."""
+        found = requests.get(f"{self.ui}/api/overview", timeout=5).json()
+        nodes = {node["node_id"] for node in found["nodes"]}
+        return nodes == {self.camera_id, self.compute_id} and not found["sessions"] and not found["stale"]
+
+    @property
+    def origins(self) -> set[str]:
+        """From where the page may take anything."""
+        return {self.ui, self.camera.url, self.compute.url}
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """The process, which all tests share, and the registry that it asks."""
+
+    url: str
+    registry: FakeRegistry
+
+
+@pytest.fixture(scope="session")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    folder = tmp_path_factory.mktemp("ui")
+    registry = FakeRegistry()
+    arguments = ("--registry", registry.url, "--data", str(folder / "data"))
+    with Running("ui", *arguments, port=free_port(), log=folder / "ui.log") as running:
+        yield Dashboard(running.ready().url, registry)
+    registry.down()
+
+
+@pytest.fixture
+def mesh(dashboard: Dashboard) -> Iterator[Mesh]:
+    """A mesh in which nothing has happened yet."""
+    registry = dashboard.registry
+    registry.reset()
+    with contextlib.ExitStack() as stack:
+        camera, compute = FakeCamera(), FakeCompute()
+        for fake in (camera, compute):
+            stack.callback(fake.down)
+        made = Mesh(
+            registry=registry,
+            camera=camera,
+            compute=compute,
+            camera_id=registry.add_camera(camera, "Press line 3"),
+            compute_id=registry.add_compute(compute, "Press shop 2"),
+            ui=dashboard.url,
+        )
+        # What the dashboard remembers of the test before must be gone.
+        wait_for(made.settled, 10, "overview of the new mesh")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
+        yield running
+        running.close()
+
+
+@dataclass
+class Watch:
+    """What a page asked for, and what it complained about."""
+
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def origins(self) -> set[str]:
+        parts = (urlsplit(url) for url in self.requests if not url.startswith(("data:", "blob:")))
+        return {f"{part.scheme}://{part.netloc}" for part in parts}
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        context.set_default_timeout(10_000)
+        yield context.new_page()
+
+
+@pytest.fixture
+def watch(page: Page) -> Watch:
+    seen = Watch()
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("console", lambda m: seen.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    return seen

@@ -1,0 +1,62 @@
+"""The dashboard's wiring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from mesh.client import RegistryClient
+from mesh.service import install
+from ui.api import api_routes, stream_routes
+from ui.assets import Assets
+from ui.overview import Overview
+from ui.pages import asset_routes, page_routes
+from ui.security import protect
+from ui.settings import UiSettings
+
+TIMEOUT = (1.0, 3.0)  # seconds to connect and to answer: people wait
+
+
+def create_app(client: RegistryClient, overview: Overview, assets: Assets, metrics: CollectorRegistry) -> Flask:
+    """The web application. It starts nothing."""
+    app = Flask("ui", static_folder=None)
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
+    protect(app)
+    for routes in (
+        page_routes(assets, overview),
+        asset_routes(assets),
+        api_routes(client, overview),
+        stream_routes(client, overview),
+    ):
+        app.register_blueprint(routes)
+    # The registry's absence does not make the dashboard unready: saying what is wrong is its work.
+    install(app, title="Fogline dashboard", ready=assets.missing, metrics=metrics)
+    return app
+
+
+class UiService:
+    """One dashboard. `application` may be served by any WSGI server."""
+
+    def __init__(self, settings: UiSettings) -> None:
+        metrics = CollectorRegistry()
+        up = Gauge("fogline_ui_registry_up", "Whether the registry answered last time (1 or 0)", registry=metrics)
+        reads = Counter("fogline_ui_registry_reads", "Readings of the registry's lists", ["outcome"], registry=metrics)
+
+        def on_read(ok: bool) -> None:
+            up.set(ok)
+            reads.labels("ok" if ok else "failed").inc()
+
+        client = RegistryClient(settings.registry, timeout=TIMEOUT)
+        self._overview = Overview(RegistryClient(settings.registry, timeout=TIMEOUT), on_read)
+        self._app = create_app(client, self._overview, Assets(), metrics)
+
+    def application(self) -> Any:
+        return self._app
+
+    def start(self) -> None:
+        """Nothing runs until somebody looks."""
+
+    def stop(self) -> None:
+        self._overview.close()

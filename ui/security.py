@@ -1,0 +1,56 @@
+"""What browsers may do with our pages, and whose requests may change something."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+
+from mesh.errors import FoglineError, UnsupportedMedia
+
+# Pictures and detections come straight from nodes, whose addresses change while a page is open: hence any http host
+# for these two, and our own origin only for everything that can run or style.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src {style}; font-src 'self'; manifest-src 'self';"
+    " img-src 'self' http: https: data: blob:; connect-src 'self' http: https:;"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PAGES = _POLICY.format(style="'self'")
+DESCRIPTION = _POLICY.format(style="'unsafe-inline'")  # the page that `mesh` makes of a service's calls has its own
+SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+class CrossSite(FoglineError):
+    status: ClassVar[int] = 403
+    title: ClassVar[str] = "Cross-site request"
+
+
+def protect(app: Flask) -> None:
+    """Guard `app`: foreign pages can change nothing, and nothing foreign runs in ours."""
+    app.before_request(_refuse_foreign)
+    app.after_request(_harden)
+
+
+def _refuse_foreign() -> None:
+    """Some other page in the same browser must not start or stop anything. Programs send neither header, and pass."""
+    if request.method in SAFE:
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site not in ("same-origin", "none"):
+        raise CrossSite("this came from another site's page; open the dashboard itself")
+    origin = request.headers.get("Origin")
+    # A proxy may have changed Host, so Sec-Fetch-Site, which no page can set, decides where a browser sends it.
+    if site is None and origin is not None and urlsplit(origin).netloc != request.host:
+        raise CrossSite(f"this came from a page of {origin!r:.100}; open the dashboard itself")
+    if request.method == "POST" and request.mimetype != "application/json":
+        raise UnsupportedMedia("send JSON, with Content-Type: application/json")
+
+
+def _harden(response: Response) -> Any:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", DESCRIPTION if request.path == "/docs" else PAGES)
+    headers.setdefault("Referrer-Policy", "same-origin")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+    return response

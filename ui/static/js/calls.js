@@ -1,0 +1,52 @@
+/** What the pages ask of the dashboard's own server. */
+
+/** An answer that is an error, with the words that the server gave for people. */
+export class Refused extends Error {
+  /** @param {string} detail @param {number} status 0 when no answer came */
+  constructor(detail, status) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+const PATIENCE = 12_000; // ms: the server gives up on the registry before
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ */
+async function call(method, path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+  } catch {
+    throw new Refused("the dashboard's server does not answer", 0);
+  }
+  const text = await answer.text();
+  let document = null;
+  try {
+    document = text ? JSON.parse(text) : null;
+  } catch {
+    throw new Refused(`the dashboard's server gave an answer that is not JSON (${answer.status})`, answer.status);
+  }
+  if (answer.ok) return document;
+  throw new Refused(document?.detail ?? `the dashboard's server answered ${answer.status}`, answer.status);
+}
+
+export const getOverview = () => call("GET", "/api/overview");
+
+/** @param {string} id */
+export const getSession = (id) => call("GET", `/api/sessions/${encodeURIComponent(id)}`);
+
+/** @param {{camera: string, algorithm: string, node?: string, pinned?: boolean}} wish */
+export const startSession = (wish) => call("POST", "/api/sessions", wish);
+
+/** @param {string} id */
+export const stopSession = (id) => call("DELETE", `/api/sessions/${encodeURIComponent(id)}`);

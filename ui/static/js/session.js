@@ -1,0 +1,173 @@
+/** One session: its live picture, its numbers, and what it finds. */
+
+import { showBanner } from "./banner.js";
+import { getSession, startSession, stopSession } from "./calls.js";
+import { partsOf, say, setAttribute, setText, show } from "./dom.js";
+import { showFound } from "./found.js";
+import { LiveStream } from "./livestream.js";
+import { Meter } from "./meter.js";
+import { watchOverview } from "./overview.js";
+import { listPrograms } from "./programs.js";
+import { ofSession, paint } from "./state.js";
+import { joined, rate, sentence } from "./words.js";
+
+const DRAW = 250; // ms between two drawings of the numbers: they change with every frame
+
+const root = /** @type {HTMLElement} */ (document.getElementById("session"));
+const parts = partsOf(root);
+const ended = /** @type {HTMLElement} */ (document.getElementById("ended"));
+const id = String(root.dataset.session);
+const meter = new Meter();
+/** @type {import("./livestream.js").Detections | null} */
+let newest = null;
+/** @type {any} */
+let session = null;
+let over = false;
+let asking = false;
+let flowing = false;
+
+const stream = new LiveStream(parts.live, id, {
+  onFrame(detections) {
+    newest = detections;
+    meter.add(detections);
+  },
+  onFlow() {
+    flowing = true;
+    paintState();
+    show(parts.cover, false);
+    parts.stage.classList.remove("old");
+  },
+  onTrouble(words) {
+    meter.reset();
+    newest = null;
+    flowing = false;
+    paintState();
+    cover(words);
+  },
+});
+
+/** @param {string} words */
+function cover(words) {
+  // The registry knows more than a broken connection tells.
+  const reason = session?.state_reason ? `${sentence(session.state_reason)}. ` : "";
+  setText(parts["cover-text"], `${words}. ${reason}Trying again …`);
+  show(parts.cover, true);
+  parts.stage.classList.add("old");
+}
+
+function drawNumbers() {
+  if (document.hidden) return;
+  const { fps, inference, latency } = meter;
+  setText(parts.fps, fps === null ? "–" : rate(fps));
+  setText(parts.inference, inference === null ? "–" : inference < 10 ? inference.toFixed(1) : String(Math.round(inference)));
+  setText(parts.latency, latency === null ? "–" : String(Math.round(latency)));
+  if (newest) {
+    setText(parts.model, newest.model ?? "none");
+    setText(parts.size, `${newest.frame.width} × ${newest.frame.height}`);
+    root.classList.toggle("no-signal", Boolean(newest.no_signal));
+  }
+  showFound(parts, newest?.objects ?? []);
+}
+
+/** What the registry says of the session, corrected by what this browser sees of it. */
+function paintState() {
+  let standing = session ? ofSession(session) : { word: "Connecting", tone: /** @type {const} */ ("busy"), reason: "" };
+  if (newest?.no_signal) standing = { word: "No signal", tone: "bad", reason: newest.no_signal };
+  else if (standing.tone === "ok" && !flowing) standing = { word: "Connecting", tone: "busy", reason: "" };
+  paint(parts.state, parts.word, standing);
+  show(parts.state, true);
+  setAttribute(parts.state, "title", standing.reason);
+  return standing;
+}
+
+/** @param {any} found @param {import("./overview.js").Overview} overview */
+function draw(found, overview) {
+  const moved = session !== null && found.token !== session.token;
+  session = found;
+  const what = String(overview.algorithms.find((a) => a.id === found.algorithm)?.name ?? found.algorithm);
+  const camera = String(found.camera_name ?? found.camera);
+  setText(parts.algorithm, what);
+  setText(parts.camera, camera);
+  show(parts.on, true);
+  setAttribute(parts.live, "alt", `What ${what} finds on ${camera}, live`);
+  document.title = `${what} on ${camera} · Fogline`;
+  const standing = paintState();
+  setText(parts.node, found.node_name ?? "none yet");
+  say(parts.why, joined([found.why && sentence(found.why), standing.reason && sentence(standing.reason)]));
+  parts.stop.disabled = overview.stale;
+  if (moved) stream.moved();
+}
+
+/** The list has it no longer: the registry says why. */
+async function findOut() {
+  if (asking) return;
+  asking = true;
+  try {
+    const found = await getSession(id);
+    if (found.state === "ended") showEnded(found, String(found.state_reason ?? ""));
+  } catch (error) {
+    const { status, message } = /** @type {import("./calls.js").Refused} */ (error);
+    if (status === 404) showEnded(session, session ? "" : message);
+  }
+  asking = false;
+}
+
+/** @param {any} last @param {string} reason */
+function showEnded(last, reason) {
+  over = true;
+  stream.stop();
+  const { title, reason: words, again, problem } = partsOf(ended);
+  setText(title, last ? "This session has ended" : "There is no such session");
+  setText(words, reason ? `${sentence(reason)}.` : "");
+  show(root, false);
+  show(ended, true);
+  if (!last) return;
+  setText(title, `${last.algorithm} on ${last.camera_name ?? last.camera} has ended`);
+  show(again, true);
+  again.addEventListener("click", async () => {
+    again.disabled = true;
+    say(problem, null);
+    try {
+      const made = await startSession({ camera: last.camera, algorithm: last.algorithm });
+      window.location.assign(`/s/${encodeURIComponent(made.session_id)}`);
+    } catch (error) {
+      say(problem, sentence(/** @type {Error} */ (error).message));
+      again.disabled = false;
+    }
+  });
+  again.focus();
+}
+
+async function stop() {
+  parts.stop.disabled = true;
+  try {
+    await stopSession(id);
+    stream.stop();
+    window.location.assign("/");
+  } catch (error) {
+    say(parts.why, sentence(/** @type {Error} */ (error).message));
+    parts.stop.disabled = false;
+  }
+}
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else parts.stage.requestFullscreen?.().catch(() => {}); // a browser may refuse; the picture stays as it is
+}
+
+parts.stop.addEventListener("click", stop);
+parts.screen.addEventListener("click", fullScreen);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey && !over) fullScreen();
+});
+
+listPrograms(parts.lines, id);
+watchOverview((overview) => {
+  showBanner(overview);
+  if (over) return;
+  const found = overview.sessions.find((s) => s.session_id === id);
+  if (found && found.state !== "ended") draw(found, overview);
+  else if (overview.known && !overview.stale && !overview.first) findOut();
+});
+stream.start();
+window.setInterval(drawNumbers, DRAW);
