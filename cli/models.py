@@ -152,7 +152,7 @@ def _bar(title: str, console: Console) -> Iterator[Callable[[str, int, int | Non
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(title, total=None)
 
         def progress(file: str, done: int, total: int | None) -> None:

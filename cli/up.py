@@ -135,7 +135,7 @@ def _report(settings: UpSettings, console: Console, stopping: threading.Event, *
     reach = _reach(settings.host)
     if reach is None:
         console.print(f"  Dashboard   [bold]http://{local}:{settings.port}[/]")
-        console.print("  Sign-in     not needed: only this computer can open it (--host 0.0.0.0 lets the network in)")
+        console.print("  Sign-in     none: only this computer can open it (see --host)")
     else:
         console.print(f"  Dashboard   [bold]http://{_bracket(reach)}:{settings.port}[/]")
         console.print("  [yellow]Sign-in     there is none yet: everybody on this network can open it[/]")
