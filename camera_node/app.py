@@ -17,12 +17,11 @@ from camera_node.streams import Streams
 from camera_node.variants import Variants
 from mesh.client import RegistryClient
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
-from mesh.identity import Identity, address_of, this_machine
+from mesh.identity import Identity, common_fields, this_machine
 from mesh.limits import MAX_SIDE, MAX_TEXT
-from mesh.manifest import SCHEMA, CameraManifest, dump
+from mesh.manifest import CameraManifest, dump
 from mesh.service import install
 from mesh.stream import Broadcast, Places
-from mesh.version import VERSION
 from mesh.wire import Beat, Load
 
 SPARE_THREADS = 8  # threads that viewers never take, so that health and stills are answered
@@ -120,20 +119,8 @@ class CameraService:
         view = self._capture.view
         return dump(
             CameraManifest(
-                schema=SCHEMA,
                 kind="camera",
-                node_id=self._identity.node_id,
-                boot_id=self._identity.boot_id,
-                host_name=self._machine.host_name,
-                name=self._identity.name,
-                FriendlyName=self._identity.name,
-                ip_address=address_of(self._settings.advertise, self._settings.registry),
-                port=self._port,
-                advertise_url=self._settings.advertise or None,
-                version=VERSION,
-                ram=self._machine.ram,
-                cpu=self._machine.cpu,
-                cores=self._machine.cores,
+                **common_fields(self._identity, self._machine, self._settings, self._port),
                 source=self._kind.kind,
                 width=view.width if view.width and view.width <= MAX_SIDE else None,
                 height=view.height if view.height and view.height <= MAX_SIDE else None,

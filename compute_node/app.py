@@ -21,12 +21,11 @@ from compute_node.settings import ComputeSettings
 from compute_node.streams import Streams
 from mesh.client import RegistryClient
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
-from mesh.identity import Identity, address_of, this_machine
-from mesh.manifest import SCHEMA, ComputeManifest, dump
+from mesh.identity import Identity, common_fields, this_machine
+from mesh.manifest import ComputeManifest, dump
 from mesh.picture import MAX_BYTES
 from mesh.service import install
 from mesh.stream import Places
-from mesh.version import VERSION
 from mesh.wire import Beat, Load
 
 SPARE_THREADS = 8  # threads that viewers never take, so that health, snapshots and new sessions are answered
@@ -138,20 +137,8 @@ class ComputeService:
         entries = self._offer.entries()
         return dump(
             ComputeManifest(
-                schema=SCHEMA,
                 kind="compute",
-                node_id=self._identity.node_id,
-                boot_id=self._identity.boot_id,
-                host_name=self._machine.host_name,
-                name=self._identity.name,
-                FriendlyName=self._identity.name,
-                ip_address=address_of(self._settings.advertise, self._settings.registry),
-                port=self._port,
-                advertise_url=self._settings.advertise or None,
-                version=VERSION,
-                ram=self._machine.ram,
-                cpu=self._machine.cpu,
-                cores=self._machine.cores,
+                **common_fields(self._identity, self._machine, self._settings, self._port),
                 accelerators=sorted({e.engine for e in entries if e.engine and not e.engine.startswith("opencv")}),
                 slots=self._pipelines.slots,
                 algorithm=entries,

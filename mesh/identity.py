@@ -10,7 +10,7 @@ import socket
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -18,8 +18,9 @@ import psutil
 from mesh import codec
 from mesh.client import RegistryClient
 from mesh.errors import InvalidInput, SetupProblem
-from mesh.manifest import Name, Url
+from mesh.manifest import SCHEMA, Name, Url
 from mesh.settings import NodeSettings
+from mesh.version import VERSION
 
 _MAX_SIBLINGS = 1000  # nodes of one kind and name on one machine
 
@@ -100,6 +101,25 @@ def this_machine() -> Machine:
         cores=os.cpu_count() or 1,
         ram=f"{max(1, round(psutil.virtual_memory().total / 2**30))}gb",
     )
+
+
+def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, port: int) -> dict[str, Any]:
+    """The fields of a manifest that every kind of node has."""
+    return {
+        "schema": SCHEMA,
+        "node_id": identity.node_id,
+        "boot_id": identity.boot_id,
+        "host_name": machine.host_name,
+        "name": identity.name,
+        "FriendlyName": identity.name,
+        "ip_address": address_of(settings.advertise, settings.registry),
+        "port": port,
+        "advertise_url": settings.advertise or None,
+        "version": VERSION,
+        "ram": machine.ram,
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+    }
 
 
 def address_towards(host: str, port: int) -> str:

@@ -25,8 +25,7 @@ from compute_node.models.layouts import (
     yolox_is_decoded,
 )
 from compute_node.models.prepare import load_onnx, prepare, source_input
-from compute_node.models.record import Layout, Overrides, Preparation, Record
-from compute_node.models.store import MODEL_FILE, RECORD_FILE, sha256_of
+from compute_node.models.record import MODEL_FILE, RECORD_FILE, Layout, Overrides, Preparation, Record, sha256_of
 from mesh.errors import InvalidInput, ModelRefused
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ import msgspec
 Kind = Literal["yolov5", "yolox", "yolov8", "end2end", "ssd", "tfod", "fastestdet"]
 Resize = Literal["letterbox", "corner", "stretch"]
 RECORD_SCHEMA = "fogline-model/1"
+MODEL_FILE, RECORD_FILE = "model.onnx", "model.json"  # of an installed model's folder
 
 
 class Preparation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,3 +91,9 @@ class InstalledModel:
     @property
     def name(self) -> str:
         return self.record.name
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import fcntl
-import hashlib
 import re
 import shutil
 import tempfile
@@ -22,11 +21,10 @@ import msgspec
 from compute_node.models.archives import extract
 from compute_node.models.catalogue import Entry, PypiSource, Source, UrlSource, catalogue
 from compute_node.models.fetch import Progress, Wanted, download
-from compute_node.models.record import InstalledModel, Record
+from compute_node.models.record import MODEL_FILE, RECORD_FILE, InstalledModel, Record
 from mesh.errors import Conflict, InvalidInput, NotFound, SetupProblem
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-MODEL_FILE, RECORD_FILE = "model.onnx", "model.json"
 MOST_RECORD_BYTES = 1 << 20
 
 
@@ -314,9 +312,3 @@ def _name_of(file: Path) -> str:
     """A model's name from its file's, or its folder's where every file has the same name."""
     stem = file.parent.name if file.name in (MODEL_FILE, "model.json") else file.stem
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._") or "model"
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
