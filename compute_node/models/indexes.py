@@ -110,6 +110,12 @@ def npm_command() -> list[str] | None:
     return None
 
 
+def npm_environment() -> dict[str, str]:
+    """The environment for npm: it trusts what Python is told to trust, for a network with a CA of its own."""
+    bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return {**({"NODE_EXTRA_CA_CERTS": bundle} if bundle else {}), **os.environ}
+
+
 def find_npm(source: NpmSource) -> Wanted:
     """Where the archive of `source` lies. Raises SetupProblem where npm is absent, fails, or does not know it."""
     command = npm_command()
@@ -127,6 +133,7 @@ def find_npm(source: NpmSource) -> Wanted:
             timeout=NPM_SECONDS,
             check=False,
             stdin=subprocess.DEVNULL,
+            env=npm_environment(),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupProblem(f"npm does not answer about {wanted}: {error}") from error

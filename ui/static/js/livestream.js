@@ -35,8 +35,10 @@ export class LiveStream {
     /** @type {EventSource | null} */
     this.events = null;
     image.addEventListener("error", () => {
+      image.classList.add("broken"); // the browser's own sign for that is no picture
       if (this.running) this.again("The picture broke off");
     });
+    image.addEventListener("load", () => image.classList.remove("broken"));
     document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.start()));
   }
 
@@ -80,8 +82,11 @@ export class LiveStream {
     this.events?.close();
     // Another address each time: the browser must not go on with the answer that broke.
     const mark = Date.now().toString(36);
-    this.image.src = `${this.base}/stream?_=${mark}`;
     const events = (this.events = new EventSource(`${this.base}/detections?_=${mark}`));
+    events.onopen = () => {
+      // Only now: while no node serves the session, the last picture stays.
+      this.image.src = `${this.base}/stream?_=${mark}`;
+    };
     events.onmessage = (event) => this.frame(event.data);
     events.onerror = () => {
       if (events === this.events) this.again("The connection to the node broke off");
@@ -101,6 +106,7 @@ export class LiveStream {
     this.tries = 0;
     if (!this.flowing && this.image.naturalWidth > 0) {
       this.flowing = true;
+      this.image.classList.remove("broken");
       this.tell.onFlow();
     }
     this.tell.onFrame(detections);

@@ -25,6 +25,8 @@ let session = null;
 let over = false;
 let asking = false;
 let flowing = false;
+let trouble = "";
+let what = "";
 
 const stream = new LiveStream(parts.live, id, {
   onFrame(detections) {
@@ -33,6 +35,7 @@ const stream = new LiveStream(parts.live, id, {
   },
   onFlow() {
     flowing = true;
+    trouble = "";
     paintState();
     show(parts.cover, false);
     parts.stage.classList.remove("old");
@@ -41,16 +44,16 @@ const stream = new LiveStream(parts.live, id, {
     meter.reset();
     newest = null;
     flowing = false;
+    trouble = words;
     paintState();
-    cover(words);
+    cover();
   },
 });
 
-/** @param {string} words */
-function cover(words) {
-  // The registry knows more than a broken connection tells.
-  const reason = session?.state_reason ? `${sentence(session.state_reason)}. ` : "";
-  setText(parts["cover-text"], `${words}. ${reason}Trying again …`);
+/** Why there is no picture: the registry knows more than a broken connection tells. */
+function cover() {
+  const reason = session && session.state !== "running" ? sentence(String(session.state_reason ?? "")) : "";
+  setText(parts["cover-text"], `${reason || trouble}. Trying again …`);
   show(parts.cover, true);
   parts.stage.classList.add("old");
 }
@@ -73,6 +76,7 @@ function drawNumbers() {
 function paintState() {
   let standing = session ? ofSession(session) : { word: "Connecting", tone: /** @type {const} */ ("busy"), reason: "" };
   if (newest?.no_signal) standing = { word: "No signal", tone: "bad", reason: newest.no_signal };
+  else if (standing.tone === "busy" && flowing) standing = { word: "Live", tone: "ok", reason: "" };
   else if (standing.tone === "ok" && !flowing) standing = { word: "Connecting", tone: "busy", reason: "" };
   paint(parts.state, parts.word, standing);
   show(parts.state, true);
@@ -84,7 +88,8 @@ function paintState() {
 function draw(found, overview) {
   const moved = session !== null && found.token !== session.token;
   session = found;
-  const what = String(overview.algorithms.find((a) => a.id === found.algorithm)?.name ?? found.algorithm);
+  // When the last node that offered it has gone, the name that it gave stays.
+  what = String((overview.algorithms.find((a) => a.id === found.algorithm)?.name ?? what) || found.algorithm);
   const camera = String(found.camera_name ?? found.camera);
   setText(parts.algorithm, what);
   setText(parts.camera, camera);
@@ -96,6 +101,7 @@ function draw(found, overview) {
   say(parts.why, joined([found.why && sentence(found.why), standing.reason && sentence(standing.reason)]));
   parts.stop.disabled = overview.stale;
   if (moved) stream.moved();
+  else if (trouble) cover();
 }
 
 /** The list has it no longer: the registry says why. */

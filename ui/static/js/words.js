@@ -30,7 +30,7 @@ export function joined(facts) {
 
 /** A sentence's first letter large, unless it begins with an address or a name. @param {string} words */
 export function sentence(words) {
-  return /^[a-zà-ÿ'’-]+([\s,;:]|$)/u.test(words) ? words[0].toLocaleUpperCase() + words.slice(1) : words;
+  return /^[a-zà-ÿ'’-]+(:?\s|[,;]|$)/u.test(words) ? words[0].toLocaleUpperCase() + words.slice(1) : words;
 }
 
 /** On which computers a node can be started so that it finds this registry. @param {string} registry its address */
