@@ -83,6 +83,7 @@ class ComputeService:
 
     def start(self) -> None:
         self._metrics.slots.set(self._pipelines.slots)
+        self._metrics.pipelines.set_function(lambda: len(self._pipelines.running()))
         self._scheduler.add_job(
             "manifest", self._membership.renew, trigger="interval", seconds=MANIFEST_SECONDS, jitter=MANIFEST_JITTER
         )
@@ -124,7 +125,6 @@ class ComputeService:
     def _sweep(self) -> None:
         self._pipelines.sweep()
         self._streams.sweep()
-        self._metrics.pipelines.set(len(self._pipelines.running()))
 
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():

@@ -29,7 +29,11 @@ from mesh.wire import Detections, Fps, FrameStamp, Problem
 
 FIRST_PICTURE = 8.0  # seconds that a snapshot waits for a picture: a camera that is far away needs a few
 SNAPSHOT_AGE = 0.5  # seconds: an older picture is not what the camera sees now
-OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
+OPEN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "X-Timestamp, X-Frame, X-Inference-Ms, X-No-Signal",
+    "Cache-Control": "no-store",
+}
 MJPEG = Answer("Annotated MJPEG, one part a frame", media="multipart/x-mixed-replace")
 Reply = Any
 

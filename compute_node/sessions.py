@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -13,6 +14,7 @@ from mesh.logs import logger
 from mesh.wire import Assignment, SessionReport
 
 ASK_SECONDS = 2.0  # how long a viewer waits for the registry to confirm a session that this node has not heard of
+POLLING = 3.0  # seconds between two single pictures that still count as watching
 log = logger(__name__)
 
 
@@ -26,6 +28,12 @@ class Session:
         self.pinned = False
         self.problem: str | None = None
         self.watching = 0
+        self.left_at = float("-inf")  # monotonic seconds when somebody last stopped watching
+
+    @property
+    def viewers(self) -> int:
+        """Who watches now. One who fetches a picture every second or so watches, too."""
+        return self.watching or int(time.monotonic() - self.left_at < POLLING)
 
     @property
     def key(self) -> PipelineKey:
@@ -107,6 +115,7 @@ class Sessions:
             finally:
                 with self._changed:
                     session.watching -= 1
+                    session.left_at = time.monotonic()
 
     def keys(self) -> set[PipelineKey]:
         """The work that sessions stand for."""
@@ -124,7 +133,7 @@ class Sessions:
                 SessionReport(
                     session_id=session.assignment.session_id,
                     token=session.assignment.token,
-                    viewers=session.watching,
+                    viewers=session.viewers,
                     fps=pipeline.rate.per_second if pipeline else 0.0,
                     problem=session.problem or (pipeline.problem if pipeline else None),
                 )

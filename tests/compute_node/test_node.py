@@ -208,7 +208,7 @@ def test_slots_are_kept_for_streams_without_a_session_too(node_start: tuple[Runn
     with RogueCamera(good_parts) as camera:
         camera.join(registry, "yard")
         node(registry, "camera", name="yard")
-        wait_for(lambda: "pipelines 0.0" in requests.get(f"{compute.url}/metrics", timeout=5).text, 20, "idle node")
+        wait_for(lambda: idle(compute), 20, "end of what other tests left running")
         held = [
             requests.get(f"{compute.url}/echo/image.jpg?camera=yard&width={width}", stream=True, timeout=10)
             for width in (100, 110, 120)
@@ -228,6 +228,12 @@ def test_slots_are_kept_for_streams_without_a_session_too(node_start: tuple[Runn
             one.close()
         made = session(registry, "yard", "echo", width=140)
         requests.delete(f"{registry.url}/v1/sessions/{made['session_id']}", timeout=5)
+
+
+def idle(compute: Running) -> bool:
+    """Whether nobody watches anything on the node and nothing runs."""
+    text = requests.get(f"{compute.url}/metrics", timeout=5).text
+    return "fogline_compute_pipelines 0.0" in text and "fogline_compute_viewers 0.0" in text
 
 
 def registry_sees_full(registry: Running) -> bool:
@@ -309,6 +315,7 @@ def test_viewers_that_never_read_leave_room_for_everybody_else(node_start: tuple
     with RogueCamera(good_parts) as camera:
         camera.join(registry, "busy")
         node(registry, "camera", name="busy")
+        wait_for(lambda: idle(compute), 20, "end of what other tests left running")
         made = session(registry, "busy", "echo")
         silent = [requests.get(made["stream_url"], stream=True, timeout=20) for _ in range(15)]
         codes = sorted(one.status_code for one in silent)
@@ -338,6 +345,23 @@ def test_a_session_that_ends_ends_its_streams(node_start: tuple[Running, Running
                 assert time.monotonic() < deadline
         answer = requests.get(made["stream_url"], timeout=10)
         assert answer.status_code == 404
+
+
+def test_fetching_a_picture_now_and_then_keeps_a_session(start: Start, tmp_path: Path) -> None:
+    """A wall of snapshots counts as watching; when it stops, the session ends by itself."""
+    registry = start("registry", "--idle-seconds", "4").ready()
+    start("compute", "--registry", registry.url, "--algorithms", "echo", data=tmp_path / "k").ready()
+    with RogueCamera(good_parts) as camera:
+        camera.join(registry, "wall")
+        node(registry, "camera", name="wall")
+        node(registry, "compute")
+        made = session(registry, "wall", "echo")
+        address = f"{registry.url}/v1/sessions/{made['session_id']}"
+        for _ in range(8):
+            assert requests.get(f"{address}/snapshot", timeout=10).ok
+            time.sleep(1)
+        assert requests.get(address, timeout=5).json()["state"] == "running"
+        wait_for(lambda: requests.get(address, timeout=5).json()["state"] == "ended", 15, "end of the session")
 
 
 def test_an_unknown_session_is_refused_with_the_stable_address(node_start: tuple[Running, Running]) -> None:
