@@ -22,7 +22,7 @@ def page(camera: dict[str, Any]) -> str:
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{name} · Fogline camera</title><style>{_STYLE}</style><h1>{name}</h1>"
+        f"<title>{name} · Fogline camera</title><link rel=icon href='data:,'><style>{_STYLE}</style><h1>{name}</h1>"
         f"<img src=stream.jpg alt='Live picture of {name}'><dl>{facts}</dl>"
         "<p><a href=image.jpg>One picture</a> · <a href=docs>The camera's calls</a> · <a href=metrics>Metrics</a></p>"
     )

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ def follow_parent() -> None:
 
 @dataclass(frozen=True)
 class Service:
-    """One service to run. role: the command; name: what people see; arguments: its options."""
+    """One service to run. role: the command; name: what people see; arguments: its options. secrets: settings by
+    variable, for what may hold a password: every user of the machine can read a command line."""
 
     role: str
     name: str
     arguments: tuple[str, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Child:
@@ -94,7 +96,7 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches only us; we stop the others in order
-                env=_environment(),
+                env={**_environment(), **self.service.secrets},
             )
             if self._stopping.is_set():
                 self._signal(signal.SIGTERM)

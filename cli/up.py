@@ -74,7 +74,8 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
         Service(
             "registry",
             "registry",
-            (*common, "--port", str(settings.registry_port), *(("--redis", settings.redis) if settings.redis else ())),
+            (*common, "--port", str(settings.registry_port)),
+            {"FOGLINE_REDIS": settings.redis} if settings.redis else {},
         ),
         Service("ui", "dashboard", (*common, "--port", str(settings.port), "--registry", registry)),
     ]
@@ -87,7 +88,8 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
             Service(
                 "camera",
                 "camera" if len(sources) == 1 else f"camera-{number}",
-                (*common, "--port", str(port), "--registry", registry, "--source", source, *_advertise(reach, port)),
+                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port)),
+                {"FOGLINE_SOURCE": source},
             )
         )
     taken = max(COMPUTE_PORT, taken)

@@ -205,7 +205,8 @@ def _page(offer: Offer, pipelines: Pipelines) -> str:
     failed = "".join(f"<li>{e(name)} is not offered: {e(why)}</li>" for name, why in offer.failed.items())
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<title>Fogline compute node</title><style>:root{color-scheme:light dark;font:16px/1.5 system-ui}"
+        "<title>Fogline compute node</title><link rel=icon href='data:,'>"
+        "<style>:root{color-scheme:light dark;font:16px/1.5 system-ui}"
         "body{max-width:50rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;padding-right:1.5rem}</style>"
         "<h1>Fogline compute node</h1>"
         f"<p>{len(pipelines.running())} of {pipelines.slots} slots are in use. <a href=docs>Its calls</a>.</p>"

@@ -163,7 +163,7 @@ def page(spec: dict[str, Any]) -> str:
     e = html.escape
     out = [
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{e(spec['info']['title'])}</title><style>{_STYLE}</style>"
+        f"<title>{e(spec['info']['title'])}</title><link rel=icon href='data:,'><style>{_STYLE}</style>"
         f"<h1>{e(spec['info']['title'])} <small>{e(spec['info']['version'])}</small></h1>"
         f"<p>Machine-readable: <a href=openapi.json>openapi.json</a> (OpenAPI {e(spec['openapi'])}).</p>"
     ]

@@ -9,14 +9,19 @@ from registry.store import NodeRecord, Snapshot
 
 
 def offered(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Every algorithm of the live compute nodes, by id, with its nodes and free slots."""
+    """Every algorithm of the live compute nodes with its nodes and free slots.
+
+    In the order in which nodes list them, the most useful first; by id where nodes differ, so that a page stands still.
+    """
     found: dict[str, dict[str, Any]] = {}
+    place: dict[str, int] = {}
     for node in sorted(snapshot.nodes, key=lambda n: (n.original, n.name.casefold(), n.node_id)):
         if not node.alive or node.kind != "compute":
             continue
         state, reason = standing.state_of(node)
         free = node.free_slots if state == "ready" and not node.original else 0
-        for ident, entry in _entries(node).items():
+        for at, (ident, entry) in enumerate(_entries(node).items()):
+            place[ident] = min(at, place.get(ident, at))
             algorithm = found.setdefault(
                 ident,
                 {
@@ -42,7 +47,7 @@ def offered(snapshot: Snapshot) -> list[dict[str, Any]]:
                     "original": node.original,
                 }
             )
-    return [found[ident] for ident in sorted(found)]
+    return [found[ident] for ident in sorted(found, key=lambda ident: (place[ident], ident))]
 
 
 def _entries(node: NodeRecord) -> dict[str, dict[str, Any]]:

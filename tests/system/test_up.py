@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -105,6 +106,25 @@ def test_killing_up_itself_leaves_no_orphans(up: Up) -> None:
     up.process.kill()
     _, alive = psutil.wait_procs(family, timeout=8)
     assert not alive, alive
+
+
+def test_a_password_in_a_source_is_nowhere_to_be_read(data: Path) -> None:
+    """Not in what is said, not in a log, not in a command line of a child, not in the mesh."""
+    one = Up(data, "--camera", "rtsp://operator:hunter2@127.0.0.1:9/live")
+    try:
+        wait_for(lambda: "Fogline is up" in one.said(), 40, "start")
+        listed = requests.get(f"{one.registry}/v1/nodes", timeout=5).text
+        commands = [" ".join(process.cmdline()) for process in one.ps.children(recursive=True)]
+        metrics = "".join(
+            requests.get(f"{node['url']}/metrics", timeout=5).text for node in json.loads(listed)["nodes"]
+        )
+    finally:
+        one.process.send_signal(signal.SIGINT)
+        one.process.wait(10)
+    logs = "".join(file.read_text() for file in (data / "logs").iterdir())
+    assert "refuses connections" in logs
+    for where in (one.said(), listed, metrics, logs, *commands):
+        assert "hunter2" not in where
 
 
 def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
