@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers import gthread
 
+from mesh import closing
 from mesh.errors import SetupProblem
 
 STOP_SECONDS = 3  # for requests that are under way; Ctrl-C must be over within 5
@@ -69,6 +70,7 @@ def serve(build: Callable[[], Service], *, host: str, port: int, threads: int, w
     family_host = f"[{host}]" if ":" in host else host
     # gunicorn's own 2 s, for which no setting exists, would be most of the time that Ctrl-C may take.
     gthread.STOP_KEEPALIVE_LINGER = LINGER
+    closing.install()
     _Server(
         build,
         {
