@@ -8,35 +8,21 @@ from __future__ import annotations
 
 import io
 import time
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.fonts import font_for
 from mesh.frame import Frame
 
 if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
+    from PIL import ImageDraw
 
-    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+    from mesh.fonts import Font
 
 WIDTH, HEIGHT = 960, 540  # pixels: readable in a tile, small on the wire
 _LEAST, _MOST = (320, 180), (1920, 1080)  # pixels: below the words cannot be read, above they gain nothing
 _QUALITY = 85
 _MOST_LINES, _MOST_LETTERS = 5, 400  # of the reason
 _GROUND, _NAME, _SIGN, _WORDS, _QUIET = (22, 26, 32), (236, 239, 243), (240, 178, 84), (198, 204, 213), (132, 141, 154)
-# Where systems keep fonts that know more than Latin letters, broadest first. Pillow's own font is the last resort.
-_FONTS = (
-    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
-    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
-    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/google-noto-sans-cjk-vf-fonts/NotoSansCJK-VF.ttc",
-    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",
-    "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
-    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
-    "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
-    "/usr/share/fonts/truetype/unifont/unifont.ttf",
-    "/System/Library/Fonts/Supplemental/Arial Unicode.ttf",
-)
 
 
 class Placard:
@@ -87,16 +73,16 @@ def _draw(name: str, reason: str, since: float | None, width: int, height: int) 
     draw = ImageDraw.Draw(image)
     unit = min(width / 16, height / 9)  # everything is measured in these, so that any size looks the same
     left, room = 1.5 * unit, width - 2.5 * unit
-    words = _font(reason, round(0.44 * unit))
+    words = font_for(reason, round(0.44 * unit))
     lines = _wrapped(draw, reason, words, room)
     tall = (2.65 + 0.62 * len(lines)) * unit
     at = (height - tall) / 2
     draw.rounded_rectangle((unit, at, 1.12 * unit, at + tall), radius=0.06 * unit, fill=_SIGN)
 
-    title = _font(name, round(0.8 * unit))
+    title = font_for(name, round(0.8 * unit))
     draw.text((left, at), _shortened(draw, name, title, room), font=title, fill=_NAME)
     at += 1.15 * unit
-    draw.text((left, at), "No signal", font=_font("", round(0.52 * unit)), fill=_SIGN)
+    draw.text((left, at), "No signal", font=font_for("", round(0.52 * unit)), fill=_SIGN)
     at += 0.95 * unit
     for line in lines:
         draw.text((left, at), line, font=words, fill=_WORDS)
@@ -104,44 +90,10 @@ def _draw(name: str, reason: str, since: float | None, width: int, height: int) 
     note = "trying again"
     if since is not None:
         note = f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))} · {note}"
-    draw.text((left, at + 0.12 * unit), note, font=_font("", round(0.34 * unit)), fill=_QUIET)
+    draw.text((left, at + 0.12 * unit), note, font=font_for("", round(0.34 * unit)), fill=_QUIET)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=_QUALITY)
     return out.getvalue(), width, height
-
-
-def _font(text: str, size: int) -> Font:
-    """A font of `size` pixels that knows all of `text`, or the most of it."""
-    from PIL import ImageFont  # noqa: PLC0415
-
-    size = max(8, size)
-    own = ImageFont.load_default(size)
-    if text.isascii():
-        return own
-    best, least = own, _unknown(own, text)
-    for path in _FONTS:
-        if least == 0:
-            break
-        font = _load(path, size)
-        if font is not None and (unknown := _unknown(font, text)) < least:
-            best, least = font, unknown
-    return best
-
-
-@cache
-def _load(path: str, size: int) -> ImageFont.FreeTypeFont | None:
-    from PIL import ImageFont  # noqa: PLC0415
-
-    try:
-        return ImageFont.truetype(path, size) if Path(path).exists() else None
-    except OSError:
-        return None  # a broken font file: another one will do
-
-
-def _unknown(font: Font, text: str) -> int:
-    """How many characters of `text` the font shows as its empty box."""
-    box = bytes(font.getmask("\U0010fffe"))
-    return sum(not c.isspace() and bytes(font.getmask(c)) == box for c in set(text))
 
 
 def _shortened(draw: ImageDraw.ImageDraw, text: str, font: Font, room: float) -> str:
