@@ -14,6 +14,8 @@ from cli.prepare import ROOT
 from mesh.errors import SetupProblem
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# What tests need beside Python packages, by Debian's package: a browser for the pages, hosts of their own for the mesh.
+PROGRAMS = {"chromium": BROWSERS, "iproute2": ("ip",)}
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -57,20 +59,24 @@ def _prepare_tests() -> None:
     console = Console(stderr=True, highlight=False)
     prepare_front_end(console)
     prepare_models(_data(), console, demo=True)
-    if any(shutil.which(name) for name in BROWSERS):
+    missing = [package for package, programs in PROGRAMS.items() if not any(map(shutil.which, programs))]
+    if not missing:
         return
-    with console.status("Installing a browser for the dashboard's tests …"):
-        code = _install_browser()
+    with console.status(f"Installing {' and '.join(missing)} for the tests …"):
+        code = _install(missing)
     if code and os.environ.get("CI"):
-        raise SetupProblem("no browser could be installed; install chromium and run ./fogline test again")
+        raise SetupProblem(f"{' and '.join(missing)} could not be installed; install them and run ./fogline test again")
 
 
-def _install_browser() -> int:
+def _install(packages: list[str]) -> int:
+    """Debian's packages where we may install them; elsewhere at least a browser."""
     if not (shutil.which("apt-get") and os.geteuid() == 0):
+        if "chromium" not in packages:
+            return 0
         return subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.call(["apt-get", "update", "-qq"], stdout=subprocess.DEVNULL)
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     return subprocess.call(install, env=environment, stdout=subprocess.DEVNULL)
 
 
