@@ -22,7 +22,7 @@ class Registry(Protocol):
 
     url: str
 
-    def nodes(self) -> dict[str, Any]: ...
+    def nodes(self, **filters: str) -> dict[str, Any]: ...
     def algorithms(self) -> dict[str, Any]: ...
     def sessions(self) -> dict[str, Any]: ...
 
@@ -126,7 +126,8 @@ class Overview:
     def _ask_registry(self) -> tuple[Lists | None, str | None, float | None]:
         """The lists if there are any, what is wrong if something is, and for how long where the registry knows it."""
         try:
-            nodes = self._registry.nodes()
+            # Those that died lately too: a tile that vanishes tells nobody what happened to its camera.
+            nodes = self._registry.nodes(state="any")
             algorithms = self._registry.algorithms()
             sessions = self._registry.sessions()
         except FoglineError as error:

@@ -66,7 +66,7 @@ def test_without_a_free_slot_a_session_waits_and_says_for_what(registry: Registr
     assert "waiting for a free slot" in waiting["state_reason"]
     refused = registry.get(f"/v1/sessions/{session['session_id']}/stream")
     assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
-    second = registry.compute("hall-2", slots=1)
+    second = registry.compute("hall-2", slots=2)  # one is taken at once: it must still be seen as ready
     wait_for(lambda: registry.session(session["session_id"])["node"] == second.node_id, 3, "placement")
     assert registry.session(session["session_id"])["token"] > session["token"]
 
@@ -152,7 +152,7 @@ def test_a_draining_node_serves_on_until_another_one_can(registry: Registry) -> 
     session = registry.open(pinned=True)
     registry.post(f"/v1/nodes/{first.node_id}/drain")
     assert registry.session(session["session_id"])["node"] == first.node_id
-    second = registry.compute("hall-2", slots=1)
+    second = registry.compute("hall-2", slots=2)  # one is taken at once: it must still be seen as ready
     wait_for(lambda: registry.session(session["session_id"])["node"] == second.node_id, 3, "hand-over")
 
 

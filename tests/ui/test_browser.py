@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.processes import wait_for
 from tests.ui.conftest import Mesh, Watch
-from tests.ui.fakes import FakeCompute
+from tests.ui.fakes import FakeCamera, FakeCompute
 
 
 def loaded(image: Locator) -> bool:
@@ -267,3 +267,16 @@ def test_a_phone_shows_everything_without_scrolling_sideways(mesh: Mesh, page: P
         page.goto(mesh.ui + path)
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_a_camera_that_died_stands_there_with_when_and_why(mesh: Mesh, page: Page) -> None:
+    """A tile that vanished would tell nobody; nothing can be started on it."""
+    gone = FakeCamera()
+    mesh.registry.add_camera(gone, "Hall 2", state="dead", state_reason="no beat for 3.3 s at 14:02:11 UTC")
+    page.goto(mesh.ui)
+    tile = page.locator(".tile", has_text="Hall 2")
+    expect(tile).to_contain_text("Gone")
+    expect(tile).to_contain_text("This camera is gone")
+    expect(tile).to_contain_text("14:02:11")
+    expect(tile.get_by_role("button", name="Start")).not_to_be_visible()
+    gone.down()

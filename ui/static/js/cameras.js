@@ -77,6 +77,7 @@ class CameraTile {
     );
     parts.start.disabled = ["dead", "unreachable"].includes(camera.state) || overview.stale;
     const url = String(camera.url ?? "").replace(/\/$/, "");
+    if (camera.state === "dead") this.troubled("this camera is gone");
     this.snapshots.aim(camera.state === "dead" || !url ? "" : `${url}/image.jpg`, {
       scaled: true,
       plain: Boolean(camera.original),
