@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
 from pathlib import Path
@@ -34,23 +35,34 @@ def prepare_front_end(console: Console) -> None:
     wanted = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
     if stamp.is_file() and stamp.read_text() == wanted:
         return
-    with console.status("Fetching the dashboard's libraries …"):
-        done = subprocess.run(
-            [*ensure_npm(console), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-            cwd=UI,
-            capture_output=True,
-            text=True,
-            timeout=NPM_SECONDS,
-            check=False,
-            env=npm_environment(),
-        )
+    try:
+        with (UI / ".npm.lock").open("w") as lock, console.status("Fetching the dashboard's libraries …"):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two services of one checkout must not install over one another
+            if stamp.is_file() and stamp.read_text() == wanted:
+                return
+            done = subprocess.run(
+                [*ensure_npm(console), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
+                cwd=UI,
+                capture_output=True,
+                text=True,
+                timeout=NPM_SECONDS,
+                check=False,
+                env=npm_environment(),
+            )
+            if done.returncode == 0:
+                stamp.write_text(wanted)
+    except subprocess.TimeoutExpired:
+        raise SetupProblem(
+            f"npm fetched no dashboard's libraries within {NPM_SECONDS} s: check the network, run ./fogline again"
+        ) from None
+    except OSError as error:
+        raise SetupProblem(f"the dashboard's libraries cannot be put into {modules}: {error.strerror}") from None
     if done.returncode:
         last = "\n".join((done.stderr or done.stdout).strip().splitlines()[-6:])
         raise SetupProblem(
             f"the dashboard's libraries could not be fetched through npm:\n{last}\n"
             "Check the network, or name a package index of your own in ~/.npmrc; then run ./fogline again."
         )
-    stamp.write_text(wanted)
     console.print("  dashboard's libraries: done")
 
 

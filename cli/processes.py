@@ -49,6 +49,17 @@ class Service:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log file that tells once when it cannot be written, such as on a full disk, instead of a trace a line."""
+
+    failed: Callable[[str], None] | None = None
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  logging's own signature
+        failed, self.failed = self.failed, None
+        if failed is not None:
+            failed(str(sys.exc_info()[1]))
+
+
 class Child:
     """One running service. `tell` gets (service name, level, text) of what a person should see."""
 
@@ -140,9 +151,10 @@ class Child:
 
     def _open_log(self) -> logging.Logger:
         self._logs.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
+        handler = _LogFile(
             self._logs / f"{self.service.name}.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
         )
+        handler.failed = lambda reason: self._tell(self.service.name, "error", f"its log cannot be written: {reason}")
         handler.setFormatter(logging.Formatter("%(message)s"))
         log = logging.Logger(self.service.name)  # of its own, below no other: the lines are already formatted
         log.addHandler(handler)

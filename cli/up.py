@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import signal
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -15,7 +17,7 @@ from cli.prepare import prepare_front_end, prepare_models
 from cli.processes import Child, Service, stop_all
 from cli.settings import UpSettings
 from mesh.client import RegistryClient
-from mesh.errors import FoglineError
+from mesh.errors import FoglineError, SetupProblem
 from mesh.identity import address_towards
 from mesh.logs import redact
 from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
@@ -35,6 +37,8 @@ def run(settings: UpSettings) -> None:
     sources = settings.camera or (DEMO,)
     for source in sources:
         resolve(source)  # a source that is none is said before anything starts
+    logs = settings.data / "logs"
+    _make_folder(logs)
     prepare_front_end(console)
     prepare_models(settings.data, console, demo=DEMO in sources)
 
@@ -51,7 +55,6 @@ def run(settings: UpSettings) -> None:
         console.print(f"[{style}]{name}[/]: ", end="")
         console.print(redact(text), markup=False)
 
-    logs = settings.data / "logs"
     raw = settings.log == "json"
     services = plan(settings, sources)
     registry = [Child(services[0], logs, tell, raw=raw)]
@@ -63,6 +66,18 @@ def run(settings: UpSettings) -> None:
         console.print("\nStopping …")
         stop_all(others, NODES_STOP)
         stop_all(registry, REGISTRY_STOP)
+
+
+def _make_folder(folder: Path) -> None:
+    """Refuse at the start a data folder that cannot be written, for every service would fail in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SetupProblem(
+            f"{folder} cannot be written ({error.strerror}); choose another folder with --data (FOGLINE_DATA)"
+        ) from None
 
 
 def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:

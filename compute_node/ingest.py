@@ -66,7 +66,8 @@ class Ingest:
                 reason = "the camera node ended the stream"
             except FoglineError as error:
                 reason = error.detail
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                # ValueError: an address that no resolver takes. The thread must live, or nobody hears of it.
                 reason = _words(error)
             finally:
                 if self._connection is not None:

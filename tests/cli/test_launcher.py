@@ -66,6 +66,34 @@ def test_an_index_that_cannot_be_reached_is_said_and_can_be_tried_again(tmp_path
     assert not list(venv.glob("installed-*"))
 
 
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """A full disk or a folder of somebody else's is words, not a trace."""
+    done = subprocess.run(
+        [sys.executable, str(LAUNCHER), "--help"],
+        env=environment(FOGLINE_VENV="/dev/null/venv"), capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Set-up failed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_cannot_be_written_is_told_once_and_stops_nothing() -> None:
+    """A full disk must neither end `up` nor flood it."""
+    import logging  # noqa: PLC0415
+
+    from cli.processes import _LogFile  # noqa: PLC0415
+
+    told: list[str] = []
+    handler = _LogFile("/dev/full", delay=True)
+    handler.failed = told.append
+    log = logging.Logger("test")
+    log.addHandler(handler)
+    for _ in range(5):
+        log.info("a line")
+    assert len(told) == 1
+    assert "No space left" in told[0]
+
+
 def test_help_names_every_command_and_every_variable() -> None:
     """A feature that is not in --help cannot be found."""
     done = subprocess.run([sys.executable, "-m", "cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)

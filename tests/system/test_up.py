@@ -149,6 +149,7 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
         (["up", "--port", "high"], "whole number"),
         (["up", "--host", "999.1.1.1"], "--host"),
         (["up", "--camera", "gopher://x"], "gopher"),
+        (["up", "--data", "/dev/null/data"], "--data"),
         (["camera", "--source", "gopher://x"], "gopher"),
         (["camera", "--registry", "localhost"], "http://HOST:5050"),
         (["compute", "--name", "<b>"], "--name"),
@@ -159,8 +160,9 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
 )
 def test_a_wrong_option_is_one_sentence(arguments: list[str], words: str, data: Path) -> None:
     """No trace, no silence: what is wrong and what would be right."""
+    more = [] if arguments[0] == "models" or "--data" in arguments else ["--data", str(data)]
     done = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments, *(["--data", str(data)] if arguments[0] != "models" else [])],
+        [sys.executable, "-m", "cli", *arguments, *more],
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode != 0
