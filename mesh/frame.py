@@ -20,6 +20,7 @@ class Frame:
     width, height: pixels of this JPEG.
     inference_ms: milliseconds that the algorithm took; None on a frame that no algorithm saw.
     no_signal: why there is no picture; None on a real frame. Such a frame shows the reason instead.
+    gated: the boxes on it are an earlier frame's, because nothing moved since.
     """
 
     jpeg: bytes
@@ -29,12 +30,15 @@ class Frame:
     height: int
     inference_ms: float | None = None
     no_signal: str | None = None
+    gated: bool = False
 
     def headers(self) -> dict[str, str]:
         """The stamps that travel with this frame as HTTP response or part headers."""
         stamps = {"X-Timestamp": f"{self.captured_at:.6f}", "X-Frame": str(self.sequence)}
         if self.inference_ms is not None:
             stamps["X-Inference-Ms"] = f"{self.inference_ms:.2f}"
+        if self.gated:
+            stamps["X-Gated"] = "motion"
         if self.no_signal is not None:
             # Header values are latin-1 without line breaks; a reason may hold anything.
             stamps["X-No-Signal"] = (

@@ -1,9 +1,11 @@
-"""How often something happens: frames a second over the last few."""
+"""How often something happens, and how long it takes: over the last few seconds or times."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+
+from mesh.wire import Times
 
 WINDOW = 3.0  # seconds: long enough to be steady, short enough to show a change
 
@@ -27,3 +29,24 @@ class Rate:
         # Between ticks, unless they have stopped: then the silence counts too.
         span = max(recent[-1] - recent[0], now - recent[0] - 2 * (recent[-1] - recent[0]) / (len(recent) - 1))
         return round((len(recent) - 1) / span, 2) if span > 0 else 0.0
+
+
+class Recent:
+    """The last so many durations of one thing. Any thread may call."""
+
+    def __init__(self, most: int = 256) -> None:
+        self._seconds: deque[float] = deque(maxlen=most)
+
+    def add(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+
+    def times(self) -> Times | None:
+        """Their mean and percentiles in milliseconds; None before the first."""
+        ordered = sorted(self._seconds.copy())
+        if not ordered:
+            return None
+
+        def at(share: float) -> float:
+            return round(ordered[round((len(ordered) - 1) * share)] * 1000, 2)
+
+        return Times(count=len(ordered), mean=round(sum(ordered) / len(ordered) * 1000, 2), p50=at(0.5), p99=at(0.99))

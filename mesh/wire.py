@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # grows for as long as the data lives; exact in any JSON reader
 Fps = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
 Reason = Annotated[str, msgspec.Meta(max_length=2000)]
+Gate = Literal["motion"]
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,8 @@ class CameraAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A session that a compute node should serve. token: grows with every placement; only the newest is obeyed.
-    width, height: the annotated picture fits into them; fps: at most so many a second."""
+    width, height: the annotated picture fits into them; fps: at most so many a second. gate: `motion` to search only
+    pictures in which something moved and to repeat the last result meanwhile."""
 
     session_id: str
     token: int
@@ -82,6 +84,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     fps: float | None = None
     pinned: bool = False
+    gate: Gate | None = None
 
 
 class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
 
 class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for one algorithm on one camera. camera: node_id or name. node: node_id or name of the compute node
-    that shall serve it, any free one when missing."""
+    that shall serve it, any free one when missing. gate: see `Assignment`."""
 
     camera: Name
     algorithm: Identifier
@@ -104,6 +107,7 @@ class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
     height: Side | None = None
     fps: Fps | None = None
     pinned: bool = False
+    gate: Gate | None = None
 
 
 class FailoverRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +144,7 @@ class FrameStamp(msgspec.Struct, frozen=True, kw_only=True):
 
 class Detections(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one algorithm found in one frame. age_ms: from capture until this was published. no_signal: why there is
-    no picture to look at."""
+    no picture to look at. gated: nothing moved, so this repeats what was found in an earlier frame."""
 
     session: str | None = None
     camera: str | None = None
@@ -151,6 +155,40 @@ class Detections(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     objects: list[DetectedObject]
     age_ms: float | None = None
     no_signal: str | None = None
+    gated: bool = False
+
+
+class Times(msgspec.Struct, frozen=True, kw_only=True):
+    """How long something took lately, in milliseconds, over the last `count` times."""
+
+    count: int
+    mean: float
+    p50: float
+    p99: float
+
+
+class StreamStats(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How one session's frames fare on the node that serves it. Times and rates are of the last seconds, counts since
+    the pipeline started.
+
+    fps, camera_fps: frames a second searched, and got from the camera. frames: `in`, `searched`, `gated`, `drawn`, and
+    `sent` to all viewers together. dropped: frames that were not searched or not sent, by reason. stages: `decode`,
+    `queue` (waiting for a turn), `inference`, `draw`, `encode`, `send`, `age` (from capture to publication).
+    """
+
+    session: str
+    camera: str
+    algorithm: str
+    model: str | None = None
+    engine: str | None = None
+    gate: Gate | None = None
+    viewers: int
+    fps: float
+    camera_fps: float
+    problem: str | None = None
+    frames: dict[str, int]
+    dropped: dict[str, int]
+    stages: dict[str, Times]
 
 
 def strip(document: dict[str, Any]) -> dict[str, Any]:
