@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh.manifest import Identifier, Kind, Name
+from mesh.wire import Gate
 from registry.standing import NodeState
 from registry.store import SessionState
 
@@ -71,6 +72,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     stream_url: str | None
     snapshot_url: str | None
     detections_url: str | None
+    stats_url: str | None
     why: str
     pinned: bool
     viewers: int
@@ -78,6 +80,7 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     width: int | None
     height: int | None
     max_fps: float | None
+    gate: Gate | None
     created_at: float
     changed_at: float
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from mesh.manifest import Kind
-from mesh.wire import Assignment, CameraAddress, Load
+from mesh.wire import Assignment, CameraAddress, Gate, Load
 from registry.store import NodeRecord, Reach, SessionRecord, SessionState
 
 Row = Mapping[str, str]
@@ -68,6 +68,7 @@ def session(row: Row) -> SessionRecord:
         width=_whole(row.get("width")),
         height=_whole(row.get("height")),
         max_fps=float(row["max_fps"]) if row.get("max_fps") else None,
+        gate=_gate(row.get("gate")),
         created_at=_seconds(row.get("created")),
         changed_at=_seconds(row.get("changed")),
         camera_gone=(row.get("camera_reason") or "it is unknown") if gone else None,
@@ -76,7 +77,7 @@ def session(row: Row) -> SessionRecord:
 
 def assignment(fields: list[Any]) -> Assignment:
     """One element of the beat script's answer."""
-    session_id, token, camera, name, url, original, algorithm, width, height, fps, pinned = fields
+    session_id, token, camera, name, url, original, algorithm, width, height, fps, pinned, gate = fields
     return Assignment(
         session_id=session_id,
         token=int(token),
@@ -86,7 +87,12 @@ def assignment(fields: list[Any]) -> Assignment:
         height=_whole(height),
         fps=float(fps) if fps else None,
         pinned=pinned == "1",
+        gate=_gate(gate),
     )
+
+
+def _gate(text: str | None) -> Gate | None:
+    return cast(Gate, text) if text else None
 
 
 def _whole(text: str | None) -> int | None:

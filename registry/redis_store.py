@@ -158,7 +158,7 @@ class RedisStore:
     # --- sessions
 
     def open(self, wish: Opening) -> SessionRecord | Full | None:
-        asked = (wish.camera, wish.algorithm, wish.only, wish.width, wish.height, wish.max_fps)
+        asked = (wish.camera, wish.algorithm, wish.only, wish.width, wish.height, wish.max_fps, wish.gate)
         join = "|".join(_text(value) for value in asked)
         outcome, *rest = self._run(
             "open",
@@ -171,6 +171,7 @@ class RedisStore:
             _text(wish.height),
             _text(wish.max_fps),
             int(wish.pinned),
+            _text(wish.gate),
         )
         if outcome == "full":
             return Full(why=rest[0])

@@ -14,7 +14,7 @@ from registry.store import Full, Opening, SessionRecord, Store
 
 FULL_RETRY_SECONDS = 5  # a slot is freed when somebody stops watching: seconds to minutes
 WAIT_RETRY_SECONDS = 1  # a session that waits for a slot is tried twice a second
-VIEWS = ("stream", "snapshot", "detections")
+VIEWS = ("stream", "snapshot", "detections", "stats")
 
 log = logger(__name__)
 
@@ -42,6 +42,7 @@ class Sessions:
                 height=request.height,
                 max_fps=request.fps,
                 pinned=request.pinned,
+                gate=request.gate,
             )
         )
         if outcome is None:
@@ -171,6 +172,7 @@ def document_of(session: SessionRecord) -> dict[str, Any]:
         "width": session.width,
         "height": session.height,
         "max_fps": session.max_fps,
+        "gate": session.gate,
         "created_at": session.created_at,
         "changed_at": session.changed_at,
     }

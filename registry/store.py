@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from mesh.manifest import Kind, Manifest
-from mesh.wire import Assignment, Beat, Load
+from mesh.wire import Assignment, Beat, Gate, Load
 
 Reach = Literal["checking", "ok", "failed"]
 SessionState = Literal["requested", "placed", "running", "moving", "ended"]
@@ -74,6 +74,7 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
     width: int | None
     height: int | None
     max_fps: float | None
+    gate: Gate | None
     created_at: float
     changed_at: float
     camera_gone: str | None = None
@@ -112,6 +113,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     height: int | None = None
     max_fps: float | None = None
     pinned: bool = False
+    gate: Gate | None = None
 
 
 class Full(msgspec.Struct, frozen=True, kw_only=True):

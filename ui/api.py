@@ -15,7 +15,7 @@ from mesh.service import Reply, json_reply
 from mesh.wire import Problem, SessionRequest
 from ui.overview import Overview
 
-VIEWS = ("stream", "snapshot", "detections")
+View = Literal["stream", "snapshot", "detections", "stats"]
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -104,7 +104,7 @@ def stream_routes(client: RegistryClient, overview: Overview) -> Blueprint:
                 raise
             return remembered
 
-    def to_node(session_id: str, view: Literal["stream", "snapshot", "detections"]) -> Response:
+    def to_node(session_id: str, view: View) -> Response:
         session = found(session_id)
         if session.get("state") == "ended":
             raise NotFound(f"session {session_id} has ended ({session.get('state_reason') or 'no reason given'})")
@@ -115,7 +115,7 @@ def stream_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         query = request.query_string.decode("ascii", "replace")
         return Response(status=307, headers={**FRESH, "Location": f"{address}?{query}" if query else address})
 
-    # Three handlers, not a variable in the path: the description then lists them, each with what it answers.
+    # A handler each, not a variable in the path: the description then lists them, each with what it answers.
     @routes.get("/stream")
     @operation("To a session's annotated stream", {307: Answer("The node that serves it now")}, tag="streams")
     def stream(session_id: str) -> Response:
@@ -130,6 +130,11 @@ def stream_routes(client: RegistryClient, overview: Overview) -> Blueprint:
     @operation("To a session's detections", {307: Answer("The node that serves it now")}, tag="streams")
     def detections(session_id: str) -> Response:
         return to_node(session_id, "detections")
+
+    @routes.get("/stats")
+    @operation("To how a session's frames fare", {307: Answer("The node that serves it now")}, tag="streams")
+    def stats(session_id: str) -> Response:
+        return to_node(session_id, "stats")
 
     return routes
 

@@ -38,7 +38,7 @@ end
 local answer = {1, n[3] == '1' and 1 or 0}
 for _, session in ipairs(redis.call('SMEMBERS', key('on', id))) do
   local s = redis.call('HMGET', session_key(session), 'token', 'camera', 'camera_name', 'camera_url', 'camera_original',
-    'algorithm', 'width', 'height', 'max_fps', 'pinned')
+    'algorithm', 'width', 'height', 'max_fps', 'pinned', 'gate')
   if s[1] then
     local c = redis.call('HMGET', node_key(s[2]), 'name', 'url', 'original')
     if c[2] and (c[1] ~= s[3] or c[2] ~= s[4]) then

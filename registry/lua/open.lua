@@ -1,6 +1,6 @@
 -- Somebody wants an algorithm on a camera: join the session that does it, or place a new one.
 -- ARGV: new session's id, what is asked for (equal requests join), camera's id, algorithm, wanted node's id or '',
--- width, height, fps (each '' for any), pinned 1 or 0.
+-- width, height, fps (each '' for any), pinned 1 or 0, gate or ''.
 -- Answers {'ok', {the session}}, {'full', why} or {'camera'} when the camera has just gone.
 local session, join, camera, algorithm, only, pinned = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[9]
 local present = redis.call('HGET', key('joins'), join)
@@ -26,7 +26,7 @@ if not id then
 end
 redis.call('HSET', session_key(session), 'session_id', session, 'join', join, 'camera', camera, 'camera_name', c[2],
   'camera_url', c[3], 'camera_original', c[4], 'algorithm', algorithm, 'only', only, 'width', ARGV[6], 'height', ARGV[7],
-  'max_fps', ARGV[8], 'pinned', pinned, 'created', now, 'viewers', 0, 'node', '')
+  'max_fps', ARGV[8], 'pinned', pinned, 'gate', ARGV[10], 'created', now, 'viewers', 0, 'node', '')
 redis.call('HSET', key('joins'), join, session)
 redis.call('ZADD', key('sessions'), now, session)
 if pinned ~= '1' then redis.call('ZADD', key('idle'), now, session) end

@@ -92,6 +92,11 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     def detections(session_id: str) -> Reply:
         return _redirect(sessions.address(session_id, "detections"))
 
+    @routes.get("/v1/sessions/<session_id>/stats")
+    @operation("How the session's frames fare", {307: Answer("Where it is told now")}, tag="sessions")
+    def stats(session_id: str) -> Reply:
+        return _redirect(sessions.address(session_id, "stats"))
+
     return routes
 
 

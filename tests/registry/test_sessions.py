@@ -18,14 +18,15 @@ def test_a_session_is_placed_and_told_where_to_watch(registry: Registry) -> None
     """The addresses lead to the node that serves it, and the node is told what to serve."""
     camera = registry.camera()
     node = registry.compute("hall-1")
-    session = registry.open(width=640, fps=12.5)
+    session = registry.open(width=640, fps=12.5, gate="motion")
     base = f"{node.url}/v1/sessions/{session['session_id']}"
     assert session["node"] == node.node_id
     assert (session["state"], session["node_name"], session["camera"]) == ("placed", "hall-1", camera.node_id)
-    assert [session[f"{view}_url"] for view in ("stream", "snapshot", "detections")] == [
+    assert [session[f"{view}_url"] for view in ("stream", "snapshot", "detections", "stats")] == [
         f"{base}/stream",
         f"{base}/snapshot",
         f"{base}/detections",
+        f"{base}/stats",
     ]
     assert session["why"] == "hall-1: 2 of 2 slots free, 36 fps to spare"
     assert set(session) == set(SessionDocument.__struct_fields__)
@@ -34,7 +35,7 @@ def test_a_session_is_placed_and_told_where_to_watch(registry: Registry) -> None
     assert order["camera"] == {"node_id": camera.node_id, "name": "line-3", "url": camera.url, "original": False}
     wanted = {"session_id": session["session_id"], "token": session["token"], "algorithm": "yolo", "width": 640}
     assert wanted.items() <= order.items()
-    assert order["fps"] == 12.5
+    assert (order["fps"], order["gate"], session["gate"]) == (12.5, "motion", "motion")
     assert node.listed()["sessions"] == 1
 
 
@@ -45,8 +46,11 @@ def test_the_same_request_joins_and_another_one_does_not(registry: Registry) -> 
     first = registry.open()
     assert registry.open(camera=camera.node_id)["session_id"] == first["session_id"]
     assert registry.open(pinned=True)["pinned"] is True
-    others = {registry.open(**wish)["session_id"] for wish in ({"width": 320}, {"fps": 5}, {"node": "hall-1"})}
-    assert len(others | {first["session_id"]}) == 4
+    others = {
+        registry.open(**wish)["session_id"]
+        for wish in ({"width": 320}, {"fps": 5}, {"gate": "motion"}, {"node": "hall-1"})
+    }
+    assert len(others | {first["session_id"]}) == 5
 
 
 def test_what_is_unknown_is_answered_with_what_is_known(registry: Registry) -> None:

@@ -54,8 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send_json(self, value: Any, status: int = 200, kind: str = "application/json") -> None:
-        self.send(status, kind, json.dumps(value).encode())
+    def send_json(self, value: Any, status: int = 200, kind: str = "application/json", **headers: str) -> None:
+        self.send(status, kind, json.dumps(value).encode(), **headers)
 
     def problem(self, status: int, title: str, detail: str) -> None:
         self.send_json({"title": title, "status": status, "detail": detail}, status, "application/problem+json")
@@ -118,6 +118,9 @@ class FakeCamera(FakeServer):
         super().__init__()
 
     def route(self, request: Handler, method: str, path: str) -> None:
+        if path == "/stream.jpg":
+            self.stream(request)
+            return
         if path != "/image.jpg":
             request.problem(404, "Not found", f"no {path}")
             return
@@ -132,6 +135,18 @@ class FakeCamera(FakeServer):
             **extra,
         )
 
+    def stream(self, request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Type", multipart.CONTENT_TYPE)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.close_connection = True
+        while self.runs:
+            step = int(time.time() * FPS)
+            frame = Frame(jpeg=self.picture(step), sequence=step, captured_at=time.time(), width=640, height=360)
+            request.wfile.write(multipart.part(frame))
+            time.sleep(1 / FPS)
+
 
 class FakeCompute(FakeServer):
     """Annotated pictures and detections of any session. frozen: it keeps connections open and sends nothing."""
@@ -141,6 +156,14 @@ class FakeCompute(FakeServer):
         self.size = size
         self.frozen = False
         self.labels = ["person", "person", "bottle"]
+        self.stats: Json = {
+            **{"session": "s", "camera": "c", "algorithm": "yolo", "viewers": 2, "fps": 11.9, "camera_fps": 12.0},
+            **{"frames": {"in": 1300, "searched": 1290, "drawn": 1290, "sent": 2580}, "dropped": {"busy": 10}},
+            "stages": {
+                name: {"count": 256, "mean": typical, "p50": typical, "p99": 2 * typical}
+                for name, typical in (("decode", 1.2), ("inference", 17.2), ("age", 48.0))
+            },
+        }
         super().__init__()
 
     def route(self, request: Handler, method: str, path: str) -> None:
@@ -154,6 +177,8 @@ class FakeCompute(FakeServer):
                 Access_Control_Expose_Headers="X-Inference-Ms",
                 X_Inference_Ms="17.20",
             )
+        elif view == "stats":
+            request.send_json(self.stats, Access_Control_Allow_Origin="*")
         elif view in ("stream", "detections"):
             self.flow(request, view)
         else:
@@ -251,7 +276,7 @@ class FakeRegistry(FakeServer):
             **{"session_id": session_id, "state": "running" if node else "requested", "state_reason": ""},
             **{"camera": camera, "camera_name": self.nodes[camera]["name"], "algorithm": algorithm, "token": 1},
             **{"node": node_id, "node_name": node and node["name"], "node_url": node and node["url"]},
-            **{f"{view}_url": base and f"{base}/{view}" for view in ("stream", "snapshot", "detections")},
+            **{f"{view}_url": base and f"{base}/{view}" for view in ("stream", "snapshot", "detections", "stats")},
             **{"why": "it had the most room: 4 of 4 slots free", "pinned": False, "viewers": 1, "fps": 12.0},
             **{"created_at": time.time()},
             **more,

@@ -247,6 +247,57 @@ def test_what_is_wrong_is_told_with_a_word_and_a_reason(mesh: Mesh, page: Page) 
     expect(page.locator("#nodes .empty")).to_contain_text("./fogline compute")
 
 
+def test_where_the_time_goes_is_shown_live(mesh: Mesh, page: Page, watch: Watch) -> None:
+    """The node's own numbers, as they change; a stage that does not happen is not listed."""
+    session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)
+    page.goto(f"{mesh.ui}/s/{session['session_id']}")
+    stats = page.locator(".stats")
+    expect(stats.locator("tbody tr")).to_have_text(
+        ["Decode1.2 ms2.4 ms", "Inference17 ms34 ms", "Capture to result48 ms96 ms"]
+    )
+    expect(stats).to_contain_text("10 busy")
+    expect(stats).to_contain_text("2,580 to 2 viewers")
+    mesh.compute.stats["stages"]["decode"] |= {"p50": 3.4}
+    mesh.compute.stats |= {"gate": "motion", "frames": {"gated": 77}}
+    expect(stats.locator("tbody tr").first).to_have_text("Decode3.4 ms2.4 ms")
+    expect(stats).to_contain_text("77 still")
+    clean(mesh, watch)
+
+
+def test_boxes_are_drawn_in_the_browser_over_the_cameras_own_stream(mesh: Mesh, page: Page, watch: Watch) -> None:
+    """The node is asked for no picture any more; the boxes stand where the detections say. The choice is remembered."""
+    session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)
+    page.goto(f"{mesh.ui}/s/{session['session_id']}")
+    live(page)
+    page.get_by_role("switch").check()
+    wait_for(lambda: any("/stream.jpg" in one for one in mesh.camera.requests), 5, "the camera's stream")
+    edge = """canvas => {
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        return [...copy.getImageData(89, 60, 1, 1).data];
+    }"""
+    wait_for(lambda: page.locator(".stage canvas").evaluate(edge)[3] > 0, 5, "the box's right edge")
+    assert page.locator(".stage canvas").evaluate("canvas => [canvas.width, canvas.height]") == [640, 360]
+    mesh.compute.requests.clear()
+    page.reload()
+    live(page)
+    assert not any("/stream" in one for one in mesh.compute.requests)
+    page.get_by_role("switch").uncheck()
+    wait_for(lambda: any("/stream" in one for one in mesh.compute.requests), 5, "the node's own pictures")
+    expect(page.locator(".stage canvas")).to_be_hidden()
+    clean(mesh, watch)
+
+
+def test_a_motion_gate_is_a_choice_at_the_start(mesh: Mesh, page: Page) -> None:
+    """The box in the dialogue becomes the request's `gate`."""
+    page.goto(mesh.ui)
+    page.get_by_role("button", name="Start an algorithm on Press line 3").click()
+    page.get_by_label("Search only when something moves").check()
+    with page.expect_request(lambda request: request.method == "POST") as caught:
+        page.locator("#start [data-part=go]").click()
+    assert caught.value.post_data_json["gate"] == "motion"
+
+
 def test_lines_for_other_programs_are_copied(mesh: Mesh, page: Page) -> None:
     """The lines name the dashboard's own address, which outlives every move."""
     session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)

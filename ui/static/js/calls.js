@@ -45,7 +45,10 @@ export const getOverview = () => call("GET", "/api/overview");
 /** @param {string} id */
 export const getSession = (id) => call("GET", `/api/sessions/${encodeURIComponent(id)}`);
 
-/** @param {{camera: string, algorithm: string, node?: string, pinned?: boolean}} wish */
+/** What the node that serves a session says of its frames. @param {string} id */
+export const getStats = (id) => call("GET", `/sessions/${encodeURIComponent(id)}/stats`);
+
+/** @param {{camera: string, algorithm: string, node?: string, pinned?: boolean, gate?: string}} wish */
 export const startSession = (wish) => call("POST", "/api/sessions", wish);
 
 /** @param {string} id */

@@ -8,7 +8,7 @@ const CHECK = 250; // ms between two looks at the clock
 /**
  * @typedef {{label: string, confidence: number, box: number[]}} Found
  * @typedef {{inference_ms: number, model: string | null, age_ms?: number, no_signal?: string, objects: Found[],
- *   frame: {sequence: number, captured_at: number, width: number, height: number}}} Detections
+ *   gated?: boolean, frame: {sequence: number, captured_at: number, width: number, height: number}}} Detections
  */
 
 /**
@@ -24,6 +24,7 @@ export class LiveStream {
   constructor(image, session, tell) {
     this.image = image;
     this.base = `/sessions/${encodeURIComponent(session)}`;
+    this.pictures = `${this.base}/stream`;
     this.tell = tell;
     this.tries = 0;
     this.timer = 0;
@@ -66,6 +67,18 @@ export class LiveStream {
     this.pause();
   }
 
+  /** Show the pictures of another address. @param {string} address */
+  show(address) {
+    if (address === this.pictures) return;
+    this.pictures = address;
+    if (this.running && this.image.hasAttribute("src")) this.load();
+  }
+
+  load() {
+    // Another address each time: the browser must not go on with the answer that broke.
+    this.image.src = `${this.pictures}?_=${Date.now().toString(36)}`;
+  }
+
   /** The session has moved: follow it at once. */
   moved() {
     if (!this.running) return;
@@ -80,13 +93,9 @@ export class LiveStream {
     this.timer = 0;
     this.since = performance.now();
     this.events?.close();
-    // Another address each time: the browser must not go on with the answer that broke.
-    const mark = Date.now().toString(36);
-    const events = (this.events = new EventSource(`${this.base}/detections?_=${mark}`));
-    events.onopen = () => {
-      // Only now: while no node serves the session, the last picture stays.
-      this.image.src = `${this.base}/stream?_=${mark}`;
-    };
+    const events = (this.events = new EventSource(`${this.base}/detections?_=${Date.now().toString(36)}`));
+    // Only now: while no node serves the session, the last picture stays.
+    events.onopen = () => this.load();
     events.onmessage = (event) => this.frame(event.data);
     events.onerror = () => {
       if (events === this.events) this.again("The connection to the node broke off");

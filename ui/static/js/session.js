@@ -7,8 +7,10 @@ import { showFound } from "./found.js";
 import { LiveStream } from "./livestream.js";
 import { Meter } from "./meter.js";
 import { watchOverview } from "./overview.js";
+import { Overlay } from "./overlay.js";
 import { listPrograms } from "./programs.js";
 import { ofSession, paint } from "./state.js";
+import { watchStats } from "./stats.js";
 import { joined, rate, sentence } from "./words.js";
 
 const DRAW = 250; // ms between two drawings of the numbers: they change with every frame
@@ -18,6 +20,9 @@ const parts = partsOf(root);
 const ended = /** @type {HTMLElement} */ (document.getElementById("ended"));
 const id = String(root.dataset.session);
 const meter = new Meter();
+const overlay = new Overlay(parts.boxes);
+const OVERLAY = "fogline.overlay"; // whether this browser draws boxes itself
+let cameraStream = "";
 /** @type {import("./livestream.js").Detections | null} */
 let newest = null;
 /** @type {any} */
@@ -32,6 +37,7 @@ const stream = new LiveStream(parts.live, id, {
   onFrame(detections) {
     newest = detections;
     meter.add(detections);
+    if (!parts.boxes.hidden) overlay.draw(detections);
   },
   onFlow() {
     flowing = true;
@@ -44,6 +50,7 @@ const stream = new LiveStream(parts.live, id, {
     meter.reset();
     newest = null;
     flowing = false;
+    overlay.clear();
     trouble = words;
     paintState();
     cover();
@@ -70,6 +77,14 @@ function drawNumbers() {
     root.classList.toggle("no-signal", Boolean(newest.no_signal));
   }
   showFound(parts, newest?.objects ?? []);
+}
+
+/** Pictures from the camera itself with boxes drawn here, or the node's own with boxes in them. */
+function choosePictures() {
+  const here = parts.overlay.checked && cameraStream !== "";
+  show(parts.boxes, here);
+  overlay.clear();
+  stream.show(here ? cameraStream : `/sessions/${encodeURIComponent(id)}/stream`);
 }
 
 /** What the registry says of the session, corrected by what this browser sees of it. */
@@ -100,6 +115,13 @@ function draw(found, overview) {
   setText(parts.node, found.node_name ?? "none yet");
   say(parts.why, joined([found.why && sentence(found.why), standing.reason && sentence(standing.reason)]));
   parts.stop.disabled = overview.stale;
+  const camera_url = overview.nodes.find((n) => n.node_id === found.camera)?.url;
+  const address = camera_url ? `${camera_url}/stream.jpg` : "";
+  if (address !== cameraStream) {
+    cameraStream = address;
+    choosePictures();
+  }
+  parts.overlay.disabled = !address;
   if (moved) stream.moved();
   else if (trouble) cover();
 }
@@ -163,6 +185,19 @@ function fullScreen() {
 
 parts.stop.addEventListener("click", stop);
 parts.screen.addEventListener("click", fullScreen);
+try {
+  parts.overlay.checked = localStorage.getItem(OVERLAY) === "yes";
+} catch {
+  // Then the node draws.
+}
+parts.overlay.addEventListener("change", () => {
+  try {
+    localStorage.setItem(OVERLAY, parts.overlay.checked ? "yes" : "no");
+  } catch {
+    // Then it is chosen anew next time.
+  }
+  choosePictures();
+});
 document.addEventListener("keydown", (event) => {
   if (event.key === "f" && !event.ctrlKey && !event.metaKey && !event.altKey && !over) fullScreen();
 });
@@ -176,4 +211,5 @@ watchOverview((overview) => {
   else if (overview.known && !overview.stale && !overview.first) findOut();
 });
 stream.start();
+watchStats(parts, id, () => !over);
 window.setInterval(drawNumbers, DRAW);

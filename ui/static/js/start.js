@@ -171,6 +171,7 @@ export class StartDialog {
         algorithm: this.algorithm,
         ...(this.node === ANY ? {} : { node: this.node }),
         ...(parts.pinned.checked ? { pinned: true } : {}),
+        ...(parts.gate.checked ? { gate: "motion" } : {}),
       });
       try {
         localStorage.setItem(LAST, this.algorithm);
