@@ -295,7 +295,7 @@ def test_a_motion_gate_is_a_choice_at_the_start(mesh: Mesh, page: Page) -> None:
     page.get_by_label("Search only when something moves").check()
     with page.expect_request(lambda request: request.method == "POST") as caught:
         page.locator("#start [data-part=go]").click()
-    assert caught.value.post_data_json["gate"] == "motion"
+    assert '"gate":"motion"' in (caught.value.post_data or "")
 
 
 def test_lines_for_other_programs_are_copied(mesh: Mesh, page: Page) -> None:

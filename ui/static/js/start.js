@@ -31,6 +31,7 @@ export class StartDialog {
       if (event.target === dialog) dialog.close();
     });
     parts.camera.addEventListener("change", () => this.draw());
+    parts.gate.addEventListener("change", () => this.draw());
     dialog.querySelector("form")?.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
@@ -85,8 +86,10 @@ export class StartDialog {
 
   /** The session that the same wish would join. */
   joinable() {
+    const { camera, gate } = this.parts;
     return this.overview?.sessions.find(
-      (s) => s.camera === this.parts.camera.value && s.algorithm === this.algorithm && s.state !== "ended",
+      (s) =>
+        s.camera === camera.value && s.algorithm === this.algorithm && Boolean(s.gate) === gate.checked && s.state !== "ended",
     );
   }
 
