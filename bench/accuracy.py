@@ -19,7 +19,6 @@ import cv2
 import msgspec
 import numpy as np
 
-from bench.scoring import Truth, average_precision, mean_average_precision, rates, read_truths
 from bench.visible_people import count_people
 from compute_node.algorithms import LoadContext, load, measure_fps
 from compute_node.algorithms.base import Detection, Image, Options
@@ -30,6 +29,7 @@ from compute_node.models.catalogue import PypiSource, catalogue, label_set
 from compute_node.models.fetch import download
 from compute_node.models.indexes import find_pypi
 from compute_node.models.record import Preparation, Record, Resize
+from compute_node.models.scoring import Truth, average_precision, mean_average_precision, rates, read_truths
 
 LEAST = 0.001  # confidence down to which boxes count for the average precision
 TINY, SSD = "yolov3-tiny", "ssdlite-mobilenet-v2"

@@ -23,8 +23,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bench.scoring import overlaps
 from compute_node.algorithms.base import Detector, Image, Options
+from compute_node.models.scoring import overlaps
 
 BORDER = 8  # pixels
 LEAST_HEIGHT = 0.25  # of the frame

@@ -15,20 +15,23 @@ from camera_node.settings import CameraSettings
 from camera_node.sources import SourceKind, SourceOptions
 from camera_node.streams import Streams
 from camera_node.variants import Variants
+from mesh.audience import Audience
 from mesh.client import RegistryClient
+from mesh.fanout import Fanout
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
 from mesh.identity import Identity, common_fields, this_machine
 from mesh.limits import MAX_SIDE, MAX_TEXT
 from mesh.manifest import CameraManifest, dump
 from mesh.service import install
-from mesh.stream import Broadcast, Places
+from mesh.stream import Broadcast
 from mesh.wire import Beat, Load
-
-SPARE_THREADS = 8  # threads that viewers never take, so that health and stills are answered
 
 
 class CameraService:
-    """One camera node. `application` may be served by any WSGI server; `start` begins the node's own threads."""
+    """One camera node. `application` may be served by any WSGI server; `start` begins the node's own threads.
+
+    fanout: sends the streams, where the server can hand them over; None when each viewer is to hold a thread.
+    """
 
     def __init__(self, settings: CameraSettings, kind: SourceKind, identity: Identity, port: int) -> None:
         self._settings = settings
@@ -39,7 +42,9 @@ class CameraService:
         self._machine = this_machine()
         self._metrics = Metrics()
         self._broadcast = Broadcast()
-        self._variants = Variants(self._metrics)
+        self._variants = Variants(self._broadcast, self._metrics)
+        self.fanout = Fanout(self._metrics.evicted.inc) if settings.fanout == "auto" else None
+        self._audience = Audience(settings.threads, self.fanout, self._metrics.evicted.inc)
         self._membership = Membership(RegistryClient(settings.registry), identity.node_id, self._manifest, self._beat)
         options = SourceOptions(
             data=settings.data,
@@ -59,19 +64,13 @@ class CameraService:
             changed=self._membership.renew,
             stall=max(STALL, 3 / settings.fps) if settings.fps else STALL,
         )
-        self._streams = Streams(
-            self._broadcast,
-            self._variants,
-            Places(max(1, settings.threads - SPARE_THREADS)),
-            self._metrics,
-            self._stopping.is_set,
-        )
-        self._metrics.watch(lambda: self._broadcast.viewers, lambda: self._capture.fps)
+        self._streams = Streams(self._broadcast, self._variants, self._audience, self._stopping.is_set)
+        self._metrics.watch(lambda: self._audience.count, lambda: self._capture.fps, self._broadcast.outflow)
         self._scheduler = APScheduler()
 
     def application(self) -> Any:
         app = Flask("camera_node", static_folder=None)
-        app.register_blueprint(camera_routes(self._broadcast.newest, self._variants, self._streams, self._describe))
+        app.register_blueprint(camera_routes(self._capture.newest, self._variants, self._streams, self._describe))
         install(app, title="Fogline camera node", ready=self._not_ready, metrics=self._metrics.registry)
         self._scheduler.init_app(app)
         return app
@@ -83,7 +82,7 @@ class CameraService:
             "manifest", self._membership.renew, trigger="interval", seconds=MANIFEST_SECONDS, jitter=MANIFEST_JITTER
         )
         self._scheduler.add_job(
-            "sweep", self._streams.sweep, trigger="interval", seconds=2, max_instances=1, coalesce=True
+            "sweep", self._audience.sweep, trigger="interval", seconds=2, max_instances=1, coalesce=True
         )
         self._scheduler.start()
 
@@ -93,7 +92,7 @@ class CameraService:
             return
         self._stopping.set()
         self._broadcast.close()
-        self._streams.close()
+        self._audience.close()
         self._membership.stop(timeout=1.0)
         self._scheduler.shutdown(wait=False)
         self._capture.stop()
@@ -111,7 +110,7 @@ class CameraService:
             "No signal": view.no_signal,
             "Picture": f"{view.width} × {view.height} pixels" if view.width else None,
             "Frames a second": self._capture.fps,
-            "Viewers": self._broadcast.viewers,
+            "Viewers": self._audience.count,
             "Mesh": self._membership.problem or f"joined at {self._settings.registry}",
         }
 
@@ -132,7 +131,7 @@ class CameraService:
         return Beat(
             boot_id=self._identity.boot_id,
             load=Load(
-                viewers=self._broadcast.viewers,
+                viewers=self._audience.count,
                 fps=self._capture.fps,
                 no_signal=(self._capture.view.no_signal or "")[:MAX_TEXT] or None,
             ),

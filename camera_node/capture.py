@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from camera_node.intake import Intake, Refused
+from camera_node.intake import Intake, Refused, Taken
 from camera_node.metrics import Metrics
 from camera_node.sources.base import Captured, Source
 from mesh.backoff import Backoff
@@ -57,8 +57,20 @@ class _Reader:
     thread: threading.Thread = field(default_factory=threading.Thread)
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """The newest picture, which nobody has wanted yet and which therefore is no JPEG yet."""
+
+    taken: Taken
+    sequence: int
+    captured_at: float
+
+
 class Capture:
     """Publishes the frames of one source to `broadcast`, from `start` until `stop`.
+
+    A picture that does not come as JPEG is made into one only when somebody watches the broadcast, or asks for the
+    `newest` frame; the first one always is.
 
     make: gives a new unopened source. shown: the source's address without secrets. changed: called from the
     supervisor's thread when the frames' size or rate is another. stall: seconds, longer for a source that is slow
@@ -83,6 +95,7 @@ class Capture:
         self._shown = shown
         self._placard = Placard(name)
         self._intake = Intake(quality, lambda: metrics.encoding("source"))
+        self._making = threading.Lock()  # so that one waiting picture is encoded once; taken before `_lock`
         self._changed = changed
         self._stall = stall
         self._stopping = threading.Event()
@@ -92,6 +105,7 @@ class Capture:
         self._reader: _Reader | None = None
         self._hung: list[_Reader] = []
         self._sequence = 0
+        self._waiting: _Waiting | None = None
         self._problem: str | None = None
         self._refusal: str | None = None
         self._last_good = time.monotonic()
@@ -113,6 +127,22 @@ class Capture:
         reader = self._reader
         if reader is not None and reader.thread.is_alive():
             reader.thread.join(1.0)
+
+    def newest(self) -> Frame | None:
+        """The newest frame, None before the first. May have to encode it."""
+        with self._making:
+            with self._lock:
+                waiting, self._waiting = self._waiting, None
+            if waiting is not None:
+                taken = waiting.taken
+                data = self._intake.encode(taken)
+                with self._lock:
+                    # A picture with a signal or without one may have been published meanwhile: never go back.
+                    last = self._broadcast.newest()
+                    if last is None or last.sequence < waiting.sequence:
+                        frame = Frame(data, waiting.sequence, waiting.captured_at, taken.width, taken.height)
+                        self._broadcast.publish(frame)
+        return self._broadcast.newest()
 
     @property
     def view(self) -> View:
@@ -172,11 +202,13 @@ class Capture:
     def _take(self, me: _Reader, captured: Captured) -> bool:
         """Check and publish one picture; whether it was published."""
         try:
-            jpeg, width, height = self._intake.take(captured)
+            taken = self._intake.take(captured)
         except Refused as refused:
             self._metrics.refused(refused.kind)
             self._refusal = refused.words
             return False
+        wanted = self._broadcast.viewers > 0 or self._view.width is None or self._view.no_signal is not None
+        jpeg = self._intake.encode(taken) if wanted else taken.jpeg
         with self._lock:
             if me is not self._reader or self._stopping.is_set():
                 return False  # this reader was given up while it hung; another one has taken its place
@@ -187,11 +219,19 @@ class Capture:
             self._sequence += 1
             self._last_good = time.monotonic()
             self._problem = self._refusal = None
-            self._view = View(width, height, self._view.fps)
+            back = self._view.no_signal is not None
+            self._view = View(taken.width, taken.height, self._view.fps)
             self._rate.tick()
             self._metrics.captured.inc()
             self._metrics.no_signal.set(0)
-            self._broadcast.publish(Frame(jpeg, self._sequence, captured.captured_at, width, height))
+            if jpeg is None and back:
+                jpeg = self._intake.encode(taken)  # went away while this one was checked: show that it is back
+            if jpeg is None:
+                self._waiting = _Waiting(taken, self._sequence, captured.captured_at)
+            else:
+                self._waiting = None
+                self._metrics.stage("capture", time.time() - captured.captured_at)
+                self._broadcast.publish(Frame(jpeg, self._sequence, captured.captured_at, taken.width, taken.height))
         return True
 
     def _lost(self, reason: str) -> None:
@@ -271,6 +311,7 @@ class Capture:
             if self._problem is None and time.monotonic() - self._last_good < TICK:
                 return  # a picture came while this one was drawn
             self._sequence += 1
+            self._waiting = None
             self._view = View(view.width, view.height, view.fps, no_signal=reason, since=since)
             self._metrics.no_signal.set(1)
             self._broadcast.publish(Frame(jpeg, self._sequence, time.time(), width, height, no_signal=reason))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from camera_node import jpeg
 from camera_node.sources.base import Captured, Image
@@ -20,25 +21,43 @@ class Refused(Exception):
         self.words = words
 
 
-class Intake:
-    """Makes JPEGs of captured pictures. One thread.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A picture that may be published. width, height: pixels. Either a JPEG, or an image that is none yet."""
 
-    quality: of those that did not come as JPEG. timed: a context that measures an encoding.
+    width: int
+    height: int
+    jpeg: bytes | None = None
+    image: Image | None = None
+
+
+class Intake:
+    """Checks captured pictures, and makes JPEGs of those that are none. Any thread may call.
+
+    quality: of those JPEGs. timed: a context that measures an encoding.
     """
 
     def __init__(self, quality: int, timed: Callable[[], AbstractContextManager[None]]) -> None:
         self._quality = quality
         self._timed = timed
 
-    def take(self, captured: Captured) -> tuple[bytes, int, int]:
-        """JPEG, width and height in pixels. A JPEG that came is passed on byte for byte. Raises Refused."""
+    def take(self, captured: Captured) -> Taken:
+        """The picture, if it can be published. A JPEG that came is passed on byte for byte. Raises Refused."""
         if captured.data is not None:
             return self._file(captured.data)
         if captured.image is None:
             raise Refused("empty", "a picture without content")
-        return self._encode(captured.image)
+        return self._image(captured.image)
 
-    def _file(self, data: bytes) -> tuple[bytes, int, int]:
+    def encode(self, taken: Taken) -> bytes:
+        """The JPEG of `taken`."""
+        if taken.jpeg is not None:
+            return taken.jpeg
+        assert taken.image is not None
+        with self._timed():
+            return jpeg.encode(taken.image, self._quality)
+
+    def _file(self, data: bytes) -> Taken:
         try:
             found = inspect(data)
         except TooLarge as error:
@@ -49,16 +68,16 @@ class Intake:
             raise Refused("broken", f"the source sent {what} ({len(data):,} bytes)") from None
         if found.format == "png":
             try:
-                return self._encode(jpeg.decode_png(data))
+                return self._image(jpeg.decode_png(data))
             except FoglineError as error:
                 raise Refused("broken", error.detail) from None
         if not whole_jpeg(data):
             raise Refused("cut_off", f"the source sent a JPEG without its end ({len(data):,} bytes)")
-        return data, found.width, found.height
+        return Taken(found.width, found.height, jpeg=data)
 
-    def _encode(self, image: Image) -> tuple[bytes, int, int]:
+    @staticmethod
+    def _image(image: Image) -> Taken:
         height, width = image.shape[:2]
         if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
             raise Refused("too_many_pixels", f"the source gave a picture of {width} × {height} pixels")
-        with self._timed():
-            return jpeg.encode(image, self._quality), width, height
+        return Taken(width, height, image=image)

@@ -7,9 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+
+from mesh.stream import Outflow
 
 # Seconds. A thumbnail takes half a millisecond, 4K on a small computer a quarter of a second.
 _ENCODE = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5)
+_STAGES = (0.0001, *_ENCODE, 1.0, 2.5)
+
+
+class _Sent:
+    """Reads a stream's own counts when somebody asks for the metrics: counting twice would cost every frame."""
+
+    def __init__(self, outflow: Outflow) -> None:
+        self._outflow = outflow
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "fogline_camera_frames_sent", "Frames given to viewers, all viewers together", value=self._outflow.sent
+        )
+        dropped = CounterMetricFamily(
+            "fogline_camera_frames_dropped", "Frames that a viewer missed, all together", labels=["reason"]
+        )
+        dropped.add_metric(["viewer busy"], self._outflow.skipped)
+        yield dropped
 
 
 class Metrics:
@@ -53,17 +74,34 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._stage = Histogram(
+            "fogline_camera_stage_seconds",
+            "Time per frame: from its stamp to publication (capture), to make a JPEG (encode), from publication until"
+            " every viewer who keeps up has it (send)",
+            ["stage"],
+            buckets=_STAGES,
+            registry=self.registry,
+        )
+
     def refused(self, reason: str, pictures: int = 1) -> None:
         self._refused.labels(reason).inc(pictures)
 
-    def watch(self, viewers: Callable[[], float], fps: Callable[[], float]) -> None:
-        """Read these two when somebody asks for the metrics."""
+    def stage(self, stage: str, seconds: float) -> None:
+        """One frame took `seconds` in `stage`: capture, encode or send."""
+        self._stage.labels(stage).observe(max(0.0, seconds))
+
+    def watch(self, viewers: Callable[[], float], fps: Callable[[], float], outflow: Outflow) -> None:
+        """Read these when somebody asks for the metrics. Called once."""
         self._viewers.set_function(viewers)
         self._fps.set_function(fps)
+        self.registry.register(_Sent(outflow))
+        outflow.told = lambda seconds: self.stage("send", seconds)
 
     @contextmanager
     def encoding(self, what: str) -> Iterator[None]:
         """Time what runs inside."""
         began = time.perf_counter()
         yield
-        self._encode.labels(what).observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._encode.labels(what).observe(seconds)
+        self.stage("encode", seconds)

@@ -17,6 +17,7 @@ from mesh.frame import Frame
 from mesh.limits import MAX_DOWNSAMPLE
 from mesh.manifest import Side
 from mesh.openapi import Answer, operation
+from mesh.stills import Still
 from mesh.wire import Fps, Problem
 
 OPEN = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
@@ -49,7 +50,7 @@ class StreamQuery(PictureQuery, frozen=True, kw_only=True):
 def camera_routes(
     newest: Callable[[], Frame | None], variants: Variants, streams: Streams, describe: Callable[[], dict[str, Any]]
 ) -> Blueprint:
-    """newest: the newest frame. describe: what the page tells of the camera."""
+    """newest: the newest frame; may encode. describe: what the page tells of the camera."""
     routes = Blueprint("camera", __name__)
 
     def first() -> Frame:
@@ -69,8 +70,10 @@ def camera_routes(
         """Without parameters the JPEG is the source's own, byte for byte. While the source is lost, a picture that
         says why; it carries `X-No-Signal`."""
         asked = codec.from_query(request.args, PictureQuery)
-        frame = variants.get(first(), asked.wanted())
-        return Response(frame.jpeg, mimetype="image/jpeg", headers={**OPEN, **EXPOSED, **frame.headers()})
+        wanted = asked.wanted()
+        still = Still(variants.get(first(), wanted), lambda: streams.stills(wanted))
+        headers = {**OPEN, **EXPOSED, **still.headers()}
+        return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
 
     @routes.get("/stream.jpg")
     @operation(
@@ -85,7 +88,7 @@ def camera_routes(
         first()
         if request.method == "HEAD":
             return Response(content_type=multipart.CONTENT_TYPE, headers=OPEN)
-        body = streams.open(asked.wanted(), asked.fps, request.environ.get("gunicorn.socket"))
+        body = streams.open(asked.wanted(), asked.fps, request.environ)
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/")

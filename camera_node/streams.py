@@ -1,65 +1,53 @@
-"""The MJPEG streams that this node sends."""
+"""The MJPEG streams that this node sends, and its single pictures over connections that are kept open."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
-from camera_node.metrics import Metrics
 from camera_node.variants import Variants, Wanted
-from mesh.errors import SourceLost, UnsupportedMedia
-from mesh.frame import Frame
-from mesh.stream import Body, Broadcast, Places, mjpeg
-from mesh.viewers import Viewers
+from mesh.audience import Audience
+from mesh.errors import SourceLost, Unavailable
+from mesh.stills import Newest
+from mesh.stream import Broadcast, Live, Manner
 
 
 class Streams:
     """Any thread may call any method. stopping: whether the service ends."""
 
     def __init__(
-        self,
-        broadcast: Broadcast,
-        variants: Variants,
-        places: Places,
-        metrics: Metrics,
-        stopping: Callable[[], bool],
+        self, broadcast: Broadcast, variants: Variants, audience: Audience, stopping: Callable[[], bool]
     ) -> None:
         self._broadcast = broadcast
         self._variants = variants
-        self._places = places
-        self._metrics = metrics
+        self._audience = audience
         self._stopping = stopping
-        self._viewers = Viewers(metrics.evicted.inc)
 
-    def open(self, wanted: Wanted, fps: float | None, connection: socket.socket | None) -> Body:
-        """One viewer's stream, which must be closed. connection: the viewer's, where the server tells it.
+    def open(self, wanted: Wanted, fps: float | None, environ: dict[str, Any]) -> Live:
+        """One viewer's stream. environ: of its request.
 
         Raises Unavailable without a free place, SourceLost when there is no picture to begin with.
         """
-        with ExitStack() as stack:
-            stack.enter_context(self._places.take())
-            stack.enter_context(self._variants.hold(wanted))
-            viewer = stack.enter_context(self._viewers.enter(connection))
-            variant = None if wanted == Wanted() else lambda frame: self._variant(frame, wanted)
-            parts = mjpeg(self._broadcast, fps=fps, stopping=self._stopping, variant=variant)
-            body = Body(viewer.parts(parts), stack.pop_all().close, viewer.begins)
-        if not body.begin():
-            raise SourceLost("this camera is stopping", retry_after=5)
-        return body
+        held = ExitStack()
+        whole = wanted == Wanted()
+        # A variant is made at the rate at which it is wanted: who wants another rate shares what is made of a frame.
+        broadcast = self._broadcast if whole else held.enter_context(self._variants.stream(wanted, fps))
+        manner = Manner(ended=self._stopping, lost=_stopped, fps=fps if whole else None)
+        return self._audience.seat(environ, broadcast.feed, manner, held)
 
-    def sweep(self) -> None:
-        """Cut the viewers that take nothing. Called every few seconds."""
-        self._viewers.sweep()
+    @contextmanager
+    def stills(self, wanted: Wanted) -> Iterator[Newest]:
+        """While open, the newest picture as it is `wanted` is there without a wait.
 
-    def close(self) -> None:
-        """See that every stream ends soon."""
-        self._viewers.close()
+        Raises Unavailable for a variant that nobody watches: to make one of every frame would be work in vain.
+        """
+        broadcast = self._broadcast if wanted == Wanted() else self._variants.running(wanted)
+        if broadcast is None:
+            raise Unavailable("nobody watches this size")
+        with broadcast.watch():
+            yield lambda: None if broadcast.closed else broadcast.newest()
 
-    def _variant(self, frame: Frame, wanted: Wanted) -> Frame:
-        try:
-            return self._variants.get(frame, wanted)
-        except UnsupportedMedia:
-            # Checked by its header but broken inside. The stream goes on; a viewer sees the picture as it came.
-            self._metrics.refused("undecodable")
-            return frame
+
+def _stopped() -> SourceLost:
+    return SourceLost("this camera is stopping", retry_after=5)

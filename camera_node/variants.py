@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from camera_node import jpeg
+from camera_node.derived import Derived
 from camera_node.metrics import Metrics
-from mesh.errors import Unavailable
+from mesh.errors import Unavailable, UnsupportedMedia
 from mesh.frame import Frame
+from mesh.stream import Broadcast
 
 MOST = 16  # different variants of streams at once, and as many of stills a frame: each costs an encoding a frame
 KEPT = 3  # frames whose variants are kept: a viewer may be one or two behind
@@ -35,6 +37,14 @@ class Wanted:
 
 
 @dataclass(slots=True)
+class _Stream:
+    """One variant that is being made, and for how many viewers."""
+
+    derived: Derived
+    viewers: int = 0
+
+
+@dataclass(slots=True)
 class _Entry:
     """One variant of one frame: made by whoever holds the lock first."""
 
@@ -43,35 +53,59 @@ class _Entry:
 
 
 _Key = tuple[int, int, int | None]
+_StreamKey = tuple[Wanted, float | None]
 
 
 class Variants:
-    """The variants of one camera's frames. Any thread may call any method."""
+    """The variants of one camera's frames, `source`. Any thread may call any method."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, source: Broadcast, metrics: Metrics) -> None:
+        self._source = source
         self._metrics = metrics
         self._lock = threading.Lock()
         self._frames: OrderedDict[int, tuple[Frame, dict[_Key, _Entry]]] = OrderedDict()
-        self._held: Counter[Wanted] = Counter()
+        self._streams: dict[_StreamKey, _Stream] = {}
 
     @contextmanager
-    def hold(self, wanted: Wanted) -> Iterator[None]:
-        """Keep a place for a stream's variant. Raises Unavailable when streams already want too many different ones."""
+    def stream(self, wanted: Wanted, fps: float | None) -> Iterator[Broadcast]:
+        """The frames as they are `wanted`, at most `fps` a second, made while somebody has this context open.
+
+        Raises Unavailable when streams already want too many different ones.
+        """
+        key = (wanted, fps)
         with self._lock:
-            if wanted not in self._held and len(self._held) >= MOST:
-                raise Unavailable(
-                    f"viewers already watch {MOST} different sizes of this camera; ask for one of those, or for the"
-                    " whole picture",
-                    retry_after=5,
-                )
-            self._held[wanted] += 1
+            found = self._streams.get(key)
+            if found is None:
+                if len(self._streams) >= MOST:
+                    raise Unavailable(
+                        f"viewers already watch {MOST} different sizes of this camera; ask for one of those, or for the"
+                        " whole picture",
+                        retry_after=5,
+                    )
+                found = self._streams[key] = _Stream(Derived(self._source, lambda f: self._shown(f, wanted), fps))
+            found.viewers += 1
         try:
-            yield
+            yield found.derived.broadcast
         finally:
             with self._lock:
-                self._held[wanted] -= 1
-                if self._held[wanted] <= 0:
-                    del self._held[wanted]
+                found.viewers -= 1
+                if found.viewers == 0:
+                    del self._streams[key]
+                    found.derived.stop()
+
+    def running(self, wanted: Wanted) -> Broadcast | None:
+        """The stream of this variant at the camera's own rate, if somebody watches it."""
+        with self._lock:
+            found = self._streams.get((wanted, None))
+            return None if found is None else found.derived.broadcast
+
+    def _shown(self, frame: Frame, wanted: Wanted) -> Frame:
+        try:
+            return self.get(frame, wanted)
+        except UnsupportedMedia:
+            # Checked by its header but broken inside. The stream goes on; a viewer sees the picture as it came.
+            self._metrics.refused("undecodable")
+            return frame
 
     def get(self, frame: Frame, wanted: Wanted) -> Frame:
         """`frame` as it is `wanted`: itself where that asks for nothing else.
@@ -98,8 +132,8 @@ class Variants:
             entries = found[1]
             entry = entries.get(key)
             if entry is None:
-                stills = len(entries) - len(self._held)
-                if wanted not in self._held and stills >= MOST:
+                streamed = {of for of, _ in self._streams}
+                if wanted not in streamed and len(entries) - len(streamed) >= MOST:
                     raise Unavailable("too many different sizes of one picture are wanted at once", retry_after=1)
                 entry = entries[key] = _Entry()
             return entry

@@ -40,14 +40,11 @@ def check() -> None:
             sys.exit(code)
 
 
-@click.command()
-@click.argument("name", type=click.Choice(["accuracy"]), default="accuracy")
-@click.option(
-    "--data", "shared", default="../shared/data", show_default=True, help="folder with test images and models"
-)
-def bench(name: str, shared: str) -> None:
-    """The benchmarks, as a table."""
-    sys.exit(_run(sys.executable, "-m", f"bench.{name}", shared))
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """The benchmarks, as tables and JSON (--help tells more)."""
+    sys.exit(_run(sys.executable, "-m", "bench", *arguments))
 
 
 def _prepare_tests() -> None:

@@ -96,6 +96,23 @@ def _models(settings: StatusSettings) -> Iterator[Finding]:
         yield Finding("models", "ok", f"{name} is installed")
 
 
+def _engines(_settings: StatusSettings) -> Iterator[Finding]:
+    try:
+        from compute_node.engines import found, missing  # noqa: PLC0415  it loads the engines, which takes a second
+    except ImportError:
+        yield Finding(
+            "engines", "note", "not installed: this machine is no compute node", "pip install fogline[compute]"
+        )
+        return
+    devices = [device for device in found() if device.problem is None]
+    for device in devices:
+        yield Finding("engines", "ok", f"{device.name}: {device.title}")
+    if not devices:
+        yield Finding("engines", "bad", "no inference engine works here", "pip install openvino")
+    for name, reason in missing().items():
+        yield Finding("engines", "note", f"{name}: {reason}")
+
+
 def _devices(_settings: StatusSettings) -> Iterator[Finding]:
     devices = sorted(Path("/dev").glob("video*"))
     if not devices:
@@ -171,4 +188,12 @@ def _is_fogline(port: int) -> bool:
         return False
 
 
-CHECKS: tuple[Callable[[StatusSettings], Iterator[Finding]], ...] = (_machine, _data, _models, _devices, _ports, _mesh)
+CHECKS: tuple[Callable[[StatusSettings], Iterator[Finding]], ...] = (
+    _machine,
+    _data,
+    _models,
+    _engines,
+    _devices,
+    _ports,
+    _mesh,
+)

@@ -11,6 +11,7 @@ from flask_apscheduler import APScheduler
 
 from compute_node.algorithms import LoadContext, names
 from compute_node.cameras import Cameras
+from compute_node.engines import available
 from compute_node.ingest import Ingests
 from compute_node.metrics import Metrics
 from compute_node.offer import Offer
@@ -19,21 +20,24 @@ from compute_node.routes import detect_routes, original_routes, session_routes
 from compute_node.sessions import Sessions
 from compute_node.settings import ComputeSettings
 from compute_node.streams import Streams
+from mesh.audience import Audience
 from mesh.client import RegistryClient
+from mesh.fanout import Fanout
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
 from mesh.identity import Identity, common_fields, this_machine
 from mesh.manifest import ComputeManifest, dump
 from mesh.picture import MAX_BYTES
 from mesh.service import install
-from mesh.stream import Places
 from mesh.wire import Beat, Load
 
-SPARE_THREADS = 8  # threads that viewers never take, so that health, snapshots and new sessions are answered
 FORM_OVERHEAD = 64 * 1024  # bytes that a multipart form adds to a picture
 
 
 class ComputeService:
-    """One compute node. `application` may be served by any WSGI server; `start` begins the node's own threads."""
+    """One compute node. `application` may be served by any WSGI server; `start` begins the node's own threads.
+
+    fanout: sends the streams, where the server can hand them over; None when each viewer is to hold a thread.
+    """
 
     def __init__(self, settings: ComputeSettings, identity: Identity, port: int) -> None:
         self._settings = settings
@@ -55,8 +59,9 @@ class ComputeService:
             on_change=self._ask_registry,
         )
         self._sessions = Sessions(self._pipelines, self._ask_registry)
-        places = Places(max(1, settings.threads - SPARE_THREADS))
-        self._streams = Streams(self._pipelines, self._sessions, places, self._metrics, self._stopping.is_set)
+        self.fanout = Fanout(self._metrics.evicted.inc) if settings.fanout == "auto" else None
+        audience = Audience(settings.threads, self.fanout, self._metrics.evicted.inc)
+        self._streams = Streams(self._pipelines, self._sessions, audience, self._metrics, self._stopping.is_set)
         self._membership = Membership(
             self._client,
             identity.node_id,
@@ -139,7 +144,7 @@ class ComputeService:
             ComputeManifest(
                 kind="compute",
                 **common_fields(self._identity, self._machine, self._settings, self._port),
-                accelerators=sorted({e.engine for e in entries if e.engine and not e.engine.startswith("opencv")}),
+                accelerators=available(),
                 slots=self._pipelines.slots,
                 algorithm=entries,
             )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+STAGES = ("decode", "queue", "inference", "draw", "encode", "send")
+"""What a frame goes through; `queue` is the wait for a turn."""
 # Seconds. A stage takes from half a millisecond (drawing) to seconds (a large model on a small computer).
 _STAGES = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _AGES = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -18,17 +16,32 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._stage = Histogram(
+        stage = Histogram(
             "fogline_compute_stage_seconds",
             "Time per frame and stage",
             ["stage"],
             buckets=_STAGES,
             registry=self.registry,
         )
+        # Looking a child up by its labels costs more than the observation.
+        self.stages = {name: stage.labels(name) for name in STAGES}
+        self.offered = Counter(
+            "fogline_compute_frames_in", "Camera frames that pipelines could have searched", registry=self.registry
+        )
+        self._refused = Counter(
+            "fogline_compute_frames_refused",
+            "Pictures of cameras that were passed over",
+            ["reason"],
+            registry=self.registry,
+        )
         self._dropped = Counter(
             "fogline_compute_frames_dropped", "Camera frames that were not searched", ["reason"], registry=self.registry
         )
+        self.gated = Counter(
+            "fogline_compute_frames_gated", "Frames that repeated the last result", registry=self.registry
+        )
         self.published = Counter("fogline_compute_frames_published", "Annotated frames made", registry=self.registry)
+        self.out = Counter("fogline_compute_frames_out", "Frames searched, or repeated", registry=self.registry)
         self.age = Histogram(
             "fogline_compute_frame_age_seconds", "From capture to publication", buckets=_AGES, registry=self.registry
         )
@@ -42,12 +55,9 @@ class Metrics:
             "fogline_compute_pictures_refused", "Pictures sent to be searched that were refused", registry=self.registry
         )
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Time what runs inside as `stage`."""
-        began = time.perf_counter()
-        yield
-        self._stage.labels(stage).observe(time.perf_counter() - began)
+    def passed_over(self, reason: str, frames: int) -> None:
+        """A camera's pictures that were not taken for frames."""
+        self._refused.labels(reason).inc(frames)
 
     def dropped(self, reason: str, frames: int) -> None:
         self._dropped.labels(reason).inc(frames)

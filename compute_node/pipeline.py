@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compute_node import annotate, jpeg
-from compute_node.algorithms.base import Algorithm, Detection, Detector, Image, Options
+from compute_node.algorithms.base import Algorithm, Detection, Image, Options, ScaledDetector, scaled
+from compute_node.figures import Figures
+from compute_node.gate import MotionGate
 from compute_node.ingest import Ingest
 from compute_node.metrics import Metrics
+from compute_node.picture import Picture
+from compute_node.turns import Turns
 from mesh import codec
 from mesh.errors import FoglineError
 from mesh.frame import Frame
 from mesh.logs import logger
 from mesh.placard import no_signal_frame
 from mesh.rate import Rate
-from mesh.stream import Broadcast, Pacer, Published
-from mesh.wire import CameraAddress, DetectedObject, Detections, FrameStamp
+from mesh.stream import Broadcast, Outflow, Pacer, Published
+from mesh.wire import CameraAddress, DetectedObject, Detections, FrameStamp, Gate, StreamStats
 
 SILENCE = 1.5  # seconds without a camera frame after which viewers are told why
 PLACARD_PERIOD = 1.0  # seconds between two such pictures
@@ -28,7 +32,7 @@ log = logger(__name__)
 @dataclass(frozen=True, slots=True)
 class PipelineKey:
     """What makes two wishes the same work. width, height: the annotated picture fits into them, None for the camera's
-    own size; downsample: divides its sides; fps: frames a second at most."""
+    own size; downsample: divides its sides; fps: frames a second at most; gate: `motion` to search only what moved."""
 
     camera: CameraAddress
     algorithm: str
@@ -36,36 +40,52 @@ class PipelineKey:
     height: int | None = None
     downsample: int = 1
     fps: float | None = None
+    gate: Gate | None = None
+
+    def size(self, frame: Frame) -> tuple[int, int]:
+        """Width and height in pixels of the annotated picture of `frame`: scaled down to fit, never up."""
+        width, height = self.width or frame.width, self.height or frame.height
+        if self.downsample > 1:
+            width, height = max(1, width // self.downsample), max(1, height // self.downsample)
+        scale = min(width / frame.width, height / frame.height, 1.0)
+        return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a detector found in one frame, and how long it took in milliseconds."""
+    """What a detector found in one frame, and how long it took in milliseconds. gated: it is an earlier frame's."""
 
     frame: Frame
     detections: list[Detection]
     inference_ms: float
     error: str | None = None
+    gated: bool = False
 
 
 class Pipeline:
     """Runs from its making to `stop`, in one thread of its own.
 
     `pictures` broadcasts annotated frames, drawn only while somebody watches them; `results` broadcasts the
-    detections. `problem` says why there are none, None while there are.
+    detections. `problem` says why there are none, None while there are. turns: work on a frame waits for one.
     """
 
-    def __init__(self, key: PipelineKey, algorithm: Algorithm, ingest: Ingest, metrics: Metrics, quality: int) -> None:
+    def __init__(
+        self, key: PipelineKey, algorithm: Algorithm, ingest: Ingest, turns: Turns, metrics: Metrics, *, quality: int
+    ) -> None:
         self.key = key
-        self.pictures = Broadcast()
-        self.results: Published[Detections] = Published(codec.dump)
-        self.rate = Rate()
+        outflow = Outflow()  # of pictures and detections together
+        self.pictures = Broadcast(outflow)
+        self.results: Published[Detections] = Published(codec.dump, outflow)
         self.problem: str | None = None
+        self._figures = Figures(metrics)
+        outflow.told = metrics.stages["send"].observe
         self._sequence = 0
         self._algorithm = algorithm
         self._ingest = ingest
-        self._metrics = metrics
+        self._turns = turns
         self._quality = quality
+        self._gate = MotionGate() if key.gate else None
+        self._last = Found(Frame(b"", 0, 0.0, 1, 1), [], 0.0)
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"pipeline {key.algorithm} {key.camera.name}", daemon=True
@@ -81,6 +101,34 @@ class Pipeline:
         """Seconds since anybody wanted anything."""
         return min(self.pictures.idle_seconds, self.results.idle_seconds)
 
+    @property
+    def rate(self) -> Rate:
+        """Frames searched."""
+        return self._figures.rate
+
+    def stats(self, session: str, viewers: int) -> StreamStats:
+        """How the frames fare, for the page of `session`, which has so many viewers."""
+        info, figures, ingest, outflow = self._algorithm.info, self._figures, self._ingest, self.pictures.outflow
+        return StreamStats(
+            session=session,
+            camera=self.key.camera.name,
+            algorithm=info.id,
+            model=info.model,
+            engine=info.engine,
+            gate=self.key.gate,
+            viewers=viewers,
+            fps=figures.rate.per_second,
+            camera_fps=ingest.rate.per_second,
+            problem=self.problem,
+            frames={**figures.frames, "sent": outflow.sent},
+            dropped={
+                **ingest.refused,
+                **figures.dropped,
+                **({"viewer busy": outflow.skipped} if outflow.skipped else {}),
+            },
+            stages=figures.stages(send=outflow.send),
+        )
+
     def stop(self) -> None:
         """End, and end the streams of those who watch."""
         self._stopping.set()
@@ -88,78 +136,116 @@ class Pipeline:
         self.results.close()
 
     def _run(self) -> None:
-        detector: Detector | None = None
+        detector: ScaledDetector | None = None
         pacer = Pacer(self.key.fps)
         seen = 0
         last_frame = time.monotonic()
         while not self._stopping.is_set():
-            before = seen
-            frame, seen = self._ingest.frames.wait(seen, 0.25)
+            picture, version = self._ingest.frames.wait(seen, 0.25)
             now = time.monotonic()
-            if frame is None:
+            if picture is None:
                 if now - last_frame > SILENCE and not self._stopping.is_set():
                     last_frame = now - SILENCE + PLACARD_PERIOD
                     self._tell(self._ingest.problem or "the camera node sends no frames")
                 continue
             last_frame = now
-            if before and seen - before > 1:
-                self._metrics.dropped("busy", seen - before - 1)
             if not pacer.admits(now):
-                self._metrics.dropped("fps limit", 1)
+                self._figures.drop("fps limit", self._came(seen, version))
+                seen = version
                 continue
             try:
                 if detector is None:
-                    detector = self._algorithm.detector()
-                self._one(frame, detector)
+                    detector = scaled(self._algorithm.detector())
+                with self._turns.take() as turn:
+                    self._figures.took("queue", turn.waited)
+                    # The frame that was newest when the wait began may be old by now: nothing was spent on it yet.
+                    picture, version = self._ingest.frames.get()
+                    self._figures.drop("busy", self._came(seen, version) - 1)
+                    seen = version
+                    if picture is not None and not self._stopping.is_set():
+                        self._one(picture, detector)
             except FoglineError as error:
                 self.problem = error.detail
-                self._metrics.dropped("bad picture", 1)
+                self._figures.drop("bad picture")
             except Exception as error:  # an algorithm may be anybody's code: its failure is shown, the others go on
                 log.exception("the algorithm failed", algorithm=self.key.algorithm, camera=self.key.camera.name)
                 detector = None  # what it kept between pictures may be broken
-                self._metrics.dropped("algorithm failed", 1)
+                self._figures.drop("algorithm failed")
                 self._tell(f"{self.key.algorithm} failed: {error}")
                 self._stopping.wait(PLACARD_PERIOD)
+        self._ingest.wishes.forget(self)
 
-    def _one(self, frame: Frame, detector: Detector) -> None:
+    def _came(self, seen: int, version: int) -> int:
+        """Count the frames after version `seen` up to `version`; those from before this pipeline began do not count."""
+        frames = version - seen if seen else 1
+        self._figures.came(frames)
+        return frames
+
+    def _one(self, picture: Picture, detector: ScaledDetector) -> None:
+        frame = picture.frame
         self._sequence = frame.sequence
         if frame.no_signal is not None:
             self.problem = frame.no_signal
             self.pictures.publish(frame)
             self._publish_results(Found(frame, [], 0.0, frame.no_signal))
             return
-        with self._metrics.timed("decode"):
-            image = jpeg.decode(frame.jpeg)
-        began = time.perf_counter()
-        with self._metrics.timed("inference"):
-            found = detector(image, Options())
-        inference_ms = (time.perf_counter() - began) * 1000
+        drawn = self.pictures.idle_seconds < PIXELS_LINGER
+        shown = self.key.size(frame) if drawn else (1, 1)
+        image: Image | None = None
+        gated = self._gate is not None and self._still(self._gate, picture)
+        if gated:
+            found = replace(self._last, frame=frame, inference_ms=0.0, gated=True)
+        else:
+            needed = detector.needs(frame.width, frame.height)
+            image = self._decode(picture, max(needed[0], shown[0]), max(needed[1], shown[1]))
+            found = self._search(image, frame, detector)
         self.problem = None
-        self.rate.tick()
-        self._publish_results(Found(frame, found, inference_ms))
-        if self.pictures.idle_seconds < PIXELS_LINGER:
-            self.pictures.publish(self._picture(frame, image, found, inference_ms))
-            self._metrics.published.inc()
-        self._metrics.age.observe(max(0.0, time.time() - frame.captured_at))
+        self._publish_results(found)
+        if drawn:
+            image = self._decode(picture, *shown) if image is None else image
+            self.pictures.publish(self._draw(picture, image, shown, found))
+            self._figures.drew()
+        self._figures.found(frame.captured_at, gated=gated)
 
-    def _picture(self, frame: Frame, image: Image, found: list[Detection], inference_ms: float) -> Frame:
-        columns = image.shape[1]
-        width, height = self.key.width, self.key.height
-        if self.key.downsample > 1:
-            width = max(1, (width or columns) // self.key.downsample)
-            height = max(1, (height or image.shape[0]) // self.key.downsample)
-        with self._metrics.timed("draw"):
-            scaled = jpeg.fit(image, width, height)
-            annotate.draw(scaled, found, scaled.shape[1] / columns)
-        with self._metrics.timed("encode"):
-            data = jpeg.encode(scaled, self._quality)
+    def _still(self, gate: MotionGate, picture: Picture) -> bool:
+        with self._figures.timed("decode"):
+            grey = picture.grey()
+        return gate.still(grey, time.monotonic())
+
+    def _decode(self, picture: Picture, width: int, height: int) -> Image:
+        """The picture with at least so many pixels, of which those who share the camera hear."""
+        divisor = picture.divisor(width, height)
+        self._ingest.wishes.wish(self, divisor)
+        with self._figures.timed("decode"):
+            return picture.pixels(divisor)
+
+    def _search(self, image: Image, frame: Frame, detector: ScaledDetector) -> Found:
+        began = time.perf_counter()
+        found = detector.search(image, (frame.width, frame.height), Options())
+        took = time.perf_counter() - began
+        self._figures.took("inference", took)
+        if self._gate is not None:
+            self._gate.searched(time.monotonic())
+        self._last = Found(frame, found, took * 1000)
+        return self._last
+
+    def _draw(self, picture: Picture, image: Image, size: tuple[int, int], found: Found) -> Frame:
+        """The annotated picture of `size`, encoded. image: what `picture` gave."""
+        frame = picture.frame
+        with self._figures.timed("draw"):
+            fits = (image.shape[1], image.shape[0]) == size
+            canvas = picture.canvas(image) if fits else jpeg.scaled(image, size)
+            annotate.draw(canvas, found.detections, size[0] / frame.width)
+        with self._figures.timed("encode"):
+            data = jpeg.encode(canvas, self._quality)
         return Frame(
             jpeg=data,
             sequence=frame.sequence,
             captured_at=frame.captured_at,
-            width=scaled.shape[1],
-            height=scaled.shape[0],
-            inference_ms=inference_ms,
+            width=size[0],
+            height=size[1],
+            inference_ms=found.inference_ms,
+            gated=found.gated,
         )
 
     def _tell(self, reason: str) -> None:
@@ -181,6 +267,7 @@ class Pipeline:
                 objects=objects(found.detections),
                 age_ms=round(max(0.0, time.time() - found.frame.captured_at) * 1000, 1),
                 no_signal=found.error,
+                gated=found.gated,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from compute_node.ingest import Ingests
 from compute_node.metrics import Metrics
 from compute_node.offer import Offer
 from compute_node.pipeline import Pipeline, PipelineKey
+from compute_node.turns import Turns
 from mesh.errors import NoCapacity
 from mesh.logs import logger
 
+ELSEWHERE = 2  # frames at work a core when a GPU or the like does the inference
 LINGER = 5.0  # seconds that a pipeline outlives its last viewer: a page that reloads finds it warm
 log = logger(__name__)
 
@@ -34,6 +37,10 @@ class Pipelines:
         self._offer = offer
         self._ingests = ingests
         self._metrics = metrics
+        cores = os.cpu_count() or 1
+        self._turns = Turns(cores)
+        # A frame on another device leaves the CPU free meanwhile, for decoding the next ones.
+        self._turns_elsewhere = Turns(ELSEWHERE * cores)
         self._quality = quality
         self._lock = threading.Lock()
         self._running: dict[PipelineKey, Pipeline] = {}
@@ -71,8 +78,10 @@ class Pipelines:
                         f"all {self.slots} slots of this node are taken; try another node or raise --slots",
                         retry_after=5,
                     )
-                ingest = self._ingests.take(key.camera)
-                pipeline = Pipeline(key, algorithm, ingest, self._metrics, self._quality)
+                ingest = self._ingests.take(key.camera, self._metrics.passed_over)
+                here = algorithm.info.engine.endswith(":cpu")
+                turns = self._turns if here else self._turns_elsewhere
+                pipeline = Pipeline(key, algorithm, ingest, turns, self._metrics, quality=self._quality)
                 self._running[key] = pipeline
                 log.info("pipeline started", camera=key.camera.name, algorithm=key.algorithm)
             self._users[key] = self._users.get(key, 0) + 1

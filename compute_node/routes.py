@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import socket
 import time
 from typing import Annotated, Any
 
@@ -15,23 +14,22 @@ from compute_node.algorithms.base import Options
 from compute_node.cameras import Cameras
 from compute_node.metrics import Metrics
 from compute_node.offer import Offer
-from compute_node.pipeline import Pipeline, PipelineKey, objects
+from compute_node.pipeline import PipelineKey, objects
 from compute_node.pipelines import Pipelines
 from compute_node.sessions import Sessions
 from compute_node.streams import Streams
 from mesh import codec, multipart
-from mesh.errors import FoglineError, InvalidInput, NotFound, SourceLost
+from mesh.errors import FoglineError, InvalidInput, NotFound
 from mesh.limits import MAX_DOWNSAMPLE
 from mesh.manifest import Side
 from mesh.openapi import Answer, operation
 from mesh.service import json_reply
-from mesh.wire import Detections, Fps, FrameStamp, Problem
+from mesh.stills import Still
+from mesh.wire import Detections, Fps, FrameStamp, Gate, Problem, StreamStats
 
-FIRST_PICTURE = 8.0  # seconds that a snapshot waits for a picture: a camera that is far away needs a few
-SNAPSHOT_AGE = 0.5  # seconds: an older picture is not what the camera sees now
 OPEN = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "X-Timestamp, X-Frame, X-Inference-Ms, X-No-Signal",
+    "Access-Control-Expose-Headers": "X-Timestamp, X-Frame, X-Inference-Ms, X-Gated, X-No-Signal",
     "Cache-Control": "no-store",
 }
 MJPEG = Answer("Annotated MJPEG, one part a frame", media="multipart/x-mixed-replace")
@@ -40,13 +38,15 @@ Reply = Any
 
 class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
     """camera: name, id or address of a registered camera. width, height: pixels that the picture fits into.
-    downsample: divides the picture's sides. fps: frames a second at most."""
+    downsample: divides the picture's sides. fps: frames a second at most. gate: `motion` to search only pictures in
+    which something moved and to repeat the last result meanwhile."""
 
     camera: str
     width: Side | None = None
     height: Side | None = None
     downsample: Annotated[int, msgspec.Meta(ge=1, le=MAX_DOWNSAMPLE)] = 1
     fps: Fps | None = None
+    gate: Gate | None = None
 
 
 class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +62,6 @@ class DetectQuery(msgspec.Struct, frozen=True, kw_only=True):
     labels: str = ""
 
 
-def connection() -> socket.socket | None:
-    """The connection of the request that is being answered, where the server tells it."""
-    found: socket.socket | None = request.environ.get("gunicorn.socket")
-    return found
-
-
 def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     """The sessions that the registry gave this node."""
     routes = Blueprint("sessions", __name__, url_prefix="/v1/sessions/<session_id>")
@@ -76,7 +70,7 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     @operation("A session's annotated stream", {200: MJPEG}, query=SessionQuery, tag="sessions")
     def stream(session_id: str) -> Reply:
         asked = codec.from_query(request.args, SessionQuery)
-        body = streams.of_session(sessions.get(session_id), asked.fps, connection())
+        body = streams.of_session(sessions.get(session_id), asked.fps, request.environ)
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/snapshot")
@@ -86,8 +80,10 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
         tag="sessions",
     )
     def snapshot(session_id: str) -> Reply:
-        with sessions.open(sessions.get(session_id)) as pipeline:
-            return _picture(pipeline)
+        session = sessions.get(session_id)
+        still = Still(streams.snapshot(session), lambda: streams.snapshots(session))
+        headers = {**OPEN, **still.headers()}
+        return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
 
     @routes.get("/detections")
     @operation(
@@ -96,8 +92,18 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
         tag="sessions",
     )
     def detections(session_id: str) -> Reply:
-        body = streams.events(sessions.get(session_id), connection())
+        body = streams.events(sessions.get(session_id), request.environ)
         return Response(body, content_type="text/event-stream; charset=utf-8", headers=OPEN, direct_passthrough=True)
+
+    @routes.get("/stats")
+    @operation(
+        "How a session's frames fare on this node",
+        {200: Answer("Rates, counts and times", StreamStats)},
+        tag="sessions",
+    )
+    def stats(session_id: str) -> Reply:
+        """Asking does not count as watching: 503 while nobody watches and nothing runs."""
+        return json_reply(streams.stats(sessions.get(session_id)), headers=OPEN)
 
     return routes
 
@@ -167,8 +173,8 @@ def original_routes(offer: Offer, pipelines: Pipelines, cameras: Cameras, stream
             raise NotFound.among("path", path, paths)
         asked = codec.from_query(request.args, StreamQuery)
         camera = cameras.find(asked.camera)
-        key = PipelineKey(camera, name, asked.width, asked.height, asked.downsample, asked.fps)
-        body = streams.of_pipeline(key, connection())
+        key = PipelineKey(camera, name, asked.width, asked.height, asked.downsample, asked.fps, gate=asked.gate)
+        body = streams.of_pipeline(key, request.environ)
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/")
@@ -177,13 +183,6 @@ def original_routes(offer: Offer, pipelines: Pipelines, cameras: Cameras, stream
         return Response(_page(offer, pipelines), mimetype="text/html")
 
     return routes
-
-
-def _picture(pipeline: Pipeline) -> Response:
-    frame = pipeline.pictures.fresh(SNAPSHOT_AGE, FIRST_PICTURE)
-    if frame is None:
-        raise SourceLost(pipeline.problem or "no picture came in time", retry_after=2)
-    return Response(frame.jpeg, mimetype="image/jpeg", headers={**OPEN, **frame.headers()})
 
 
 def _uploaded() -> bytes:

@@ -38,7 +38,7 @@ class Session:
     @property
     def key(self) -> PipelineKey:
         a = self.assignment
-        return PipelineKey(a.camera, a.algorithm, a.width, a.height, fps=a.fps)
+        return PipelineKey(a.camera, a.algorithm, a.width, a.height, fps=a.fps, gate=a.gate)
 
 
 class Sessions:

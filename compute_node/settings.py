@@ -15,8 +15,11 @@ class ComputeSettings(NodeSettings):
     algorithms: str = setting(
         "", "algorithms to offer, separated by commas; all that this machine can load when empty", metavar="LIST"
     )
-    model: str = setting("yolov3-tiny", "model that `yolo` runs; `fogline models list` shows those there are")
+    model: str = setting("", "model that `yolo` runs; the default of `fogline models list` when empty", metavar="NAME")
     engine: str = setting(
-        "auto", "inference engine: auto, openvino or onnxruntime", choices=("auto", "openvino", "onnxruntime")
+        "auto",
+        "inference engine: auto (the fastest one measured), openvino, onnxruntime, or one with a device such as"
+        " openvino:gpu.0",
+        metavar="ENGINE",
     )
     quality: int = setting(80, "JPEG quality of annotated pictures", least=1, most=100)

@@ -2,100 +2,124 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from compute_node.metrics import Metrics
-from compute_node.pipeline import PipelineKey
+from compute_node.pipeline import Pipeline, PipelineKey
 from compute_node.pipelines import Pipelines
 from compute_node.sessions import Session, Sessions
 from mesh import codec
-from mesh.errors import SourceLost
-from mesh.stream import Body, Places, mjpeg
-from mesh.viewers import Viewers
+from mesh.audience import Audience
+from mesh.errors import SourceLost, Unavailable
+from mesh.frame import Frame
+from mesh.stills import Newest
+from mesh.stream import Feed, Live, Manner, Published
+from mesh.wire import Detections, StreamStats
 
 SILENCE = 15.0  # seconds without a picture after which a stream ends, so that the viewer connects again
-KEEP_ALIVE = 10.0  # seconds between two comments on a quiet event stream, so that proxies leave it open
+FIRST_PICTURE = 8.0  # seconds that a snapshot waits for a picture: a camera that is far away needs a few
+FRESH = 0.5  # seconds: an older picture is not what the camera sees now
 
 
 class Streams:
     """Any thread may call any method. stopping: whether the service ends.
 
-    connection, in each method: the viewer's, where the server tells it (`gunicorn.socket`), so that a viewer who takes
-    nothing can be cut.
+    environ, in each method: the WSGI environment of the viewer's request.
     """
 
     def __init__(
-        self, pipelines: Pipelines, sessions: Sessions, places: Places, metrics: Metrics, stopping: Callable[[], bool]
+        self,
+        pipelines: Pipelines,
+        sessions: Sessions,
+        audience: Audience,
+        metrics: Metrics,
+        stopping: Callable[[], bool],
     ) -> None:
         self._pipelines = pipelines
         self._sessions = sessions
-        self._places = places
+        self._audience = audience
         self._metrics = metrics
         self._stopping = stopping
-        self._viewers = Viewers(metrics.evicted.inc)
+        # An event carries its session, so those who follow one session share a feed; it goes with the last of them.
+        self._events: WeakValueDictionary[tuple[str, Published[Detections]], Feed[Detections]] = WeakValueDictionary()
 
-    def of_session(self, session: Session, fps: float | None, connection: socket.socket | None) -> Body:
+    def of_session(self, session: Session, fps: float | None, environ: dict[str, Any]) -> Live:
         """A session's MJPEG; ends when the registry takes the session away."""
+        held = ExitStack()
+        pipeline = held.enter_context(self._sessions.open(session))
+        manner = self._manner(lambda: self._stopping() or session.ended.is_set(), fps)
+        return self._seat(environ, pipeline.pictures.feed, manner, held)
 
-        def parts() -> Iterator[bytes]:
-            with self._sessions.open(session) as pipeline:
-                yield from mjpeg(
-                    pipeline.pictures,
-                    fps=fps,
-                    stopping=lambda: self._stopping() or session.ended.is_set(),
-                    silence=SILENCE,
-                )
-
-        return self._begin(parts(), connection)
-
-    def of_pipeline(self, key: PipelineKey, connection: socket.socket | None) -> Body:
+    def of_pipeline(self, key: PipelineKey, environ: dict[str, Any]) -> Live:
         """MJPEG without a session, as the original's calls ask for it. Raises NoCapacity without a free slot."""
+        held = ExitStack()
+        pipeline = held.enter_context(self._pipelines.use(key, beside=self._sessions.keys()))
+        return self._seat(environ, pipeline.pictures.feed, self._manner(self._stopping, None), held)
 
-        def parts() -> Iterator[bytes]:
-            with self._pipelines.use(key, beside=self._sessions.keys()) as pipeline:
-                yield from mjpeg(pipeline.pictures, fps=None, stopping=self._stopping, silence=SILENCE)
-
-        return self._begin(parts(), connection)
-
-    def events(self, session: Session, connection: socket.socket | None) -> Body:
+    def events(self, session: Session, environ: dict[str, Any]) -> Live:
         """A session's detections as server-sent events."""
+        held = ExitStack()
+        pipeline = held.enter_context(self._sessions.open(session))
+        manner = Manner(
+            ended=lambda: self._stopping() or session.ended.is_set(),
+            lost=_lost,
+            chunked=True,
+            hello=b": connected\n\n",
+            keep_alive=b": nothing new\n\n",
+        )
+        return self._seat(environ, self._feed(session, pipeline), manner, held)
 
-        def parts() -> Iterator[bytes]:
-            with self._sessions.open(session) as pipeline, pipeline.results.watch():
-                yield b": connected\n\n"
-                seen = 0
-                quiet_since = time.monotonic()
-                while not (self._stopping() or session.ended.is_set() or pipeline.results.closed):
-                    result, seen = pipeline.results.wait(seen, 1.0)
-                    if result is not None:
-                        quiet_since = time.monotonic()
-                        event = msgspec.structs.replace(result, session=session.assignment.session_id)
-                        yield b"data: " + codec.dump(event) + b"\n\n"
-                    elif time.monotonic() - quiet_since > KEEP_ALIVE:
-                        quiet_since = time.monotonic()
-                        yield b": nothing new\n\n"
+    def snapshot(self, session: Session) -> Frame:
+        """A session's newest picture. Raises SourceLost when none comes in time."""
+        with self._sessions.open(session) as pipeline:
+            frame = pipeline.pictures.fresh(FRESH, FIRST_PICTURE)
+            if frame is None:
+                raise SourceLost(pipeline.problem or "no picture came in time", retry_after=2)
+            return frame
 
-        return self._begin(parts(), connection)
+    @contextmanager
+    def snapshots(self, session: Session) -> Iterator[Newest]:
+        """While open, the session is being watched and its newest picture is there without a wait, if it is fresh."""
+        with self._sessions.open(session) as pipeline, pipeline.pictures.watch():
+            pictures = pipeline.pictures
+            yield lambda: None if session.ended.is_set() or pictures.closed else pictures.recent(FRESH)
+
+    def stats(self, session: Session) -> StreamStats:
+        """How a session's frames fare. Raises Unavailable while nobody watches it: nothing runs then."""
+        pipeline = self._pipelines.find(session.key)
+        if pipeline is None:
+            raise Unavailable("nobody watches this session, so nothing runs", retry_after=1)
+        return pipeline.stats(session.assignment.session_id, session.viewers)
 
     def sweep(self) -> None:
         """Cut the viewers that take nothing. Called about once a second."""
-        self._viewers.sweep()
+        self._audience.sweep()
 
     def close(self) -> None:
         """See that every stream ends soon."""
-        self._viewers.close()
+        self._audience.close()
 
-    def _begin(self, parts: Iterator[bytes], connection: socket.socket | None) -> Body:
-        with ExitStack() as stack:
-            stack.enter_context(self._places.take())
-            stack.enter_context(self._metrics.viewers.track_inprogress())
-            viewer = stack.enter_context(self._viewers.enter(connection))
-            body = Body(viewer.parts(parts), stack.pop_all().close, viewer.begins)
-        if not body.begin():
-            raise SourceLost("no picture came in time; the session's state at the registry says why", retry_after=2)
-        return body
+    @staticmethod
+    def _manner(ended: Callable[[], bool], fps: float | None) -> Manner:
+        return Manner(ended=ended, lost=_lost, fps=fps, silence=SILENCE, fresh=FRESH)
+
+    def _feed(self, session: Session, pipeline: Pipeline) -> Feed[Detections]:
+        session_id = session.assignment.session_id
+
+        def event(result: Detections) -> bytes:
+            return b"data: " + codec.dump(msgspec.structs.replace(result, session=session_id)) + b"\n\n"
+
+        return self._events.setdefault((session_id, pipeline.results), Feed(pipeline.results, event))
+
+    def _seat(self, environ: dict[str, Any], feed: Feed[Any], manner: Manner, held: ExitStack) -> Live:
+        held.enter_context(self._metrics.viewers.track_inprogress())
+        return self._audience.seat(environ, feed, manner, held)
+
+
+def _lost() -> SourceLost:
+    return SourceLost("no picture came in time; the session's state at the registry says why", retry_after=2)

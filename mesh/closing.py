@@ -29,7 +29,9 @@ class Farewells:
         self._threads = 0
 
     def close(self, connection: Any, graceful: bool = False) -> None:
-        """What gunicorn calls in place of its own `TConn.close`."""
+        """What gunicorn calls in place of its own `TConn.close`. A detached socket is somebody else's by now."""
+        if connection.sock.fileno() < 0:
+            return
         if not graceful or self._waiting.qsize() >= WAITING:
             self._close(connection)
             return

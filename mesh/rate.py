@@ -8,6 +8,8 @@ from collections import deque
 from mesh.wire import Times
 
 WINDOW = 3.0  # seconds: long enough to be steady, short enough to show a change
+FEWEST = 3  # ticks that are looked at even when the window holds fewer: a source of one frame in ten seconds has a rate
+MISSED = 2.5  # of its own intervals after which a source slower than the window has stopped
 
 
 class Rate:
@@ -21,13 +23,20 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Ticks a second over the last three seconds; 0 when there were fewer than two."""
+        """Ticks a second over the last three seconds, or over the last three ticks where those took longer; 0 when
+        there were fewer than two, or once they have stopped."""
         now = time.monotonic()
-        recent = [tick for tick in tuple(self._ticks) if now - tick <= WINDOW]
+        ticks = self._ticks.copy()
+        recent = [tick for tick in ticks if now - tick <= WINDOW]
+        if len(recent) < FEWEST:
+            recent = list(ticks)[-FEWEST:]
         if len(recent) < 2:
             return 0.0
+        between = (recent[-1] - recent[0]) / (len(recent) - 1)
+        if now - recent[-1] > max(WINDOW, MISSED * between):
+            return 0.0
         # Between ticks, unless they have stopped: then the silence counts too.
-        span = max(recent[-1] - recent[0], now - recent[0] - 2 * (recent[-1] - recent[0]) / (len(recent) - 1))
+        span = max(recent[-1] - recent[0], now - recent[0] - 2 * between)
         return round((len(recent) - 1) / span, 2) if span > 0 else 0.0
 
 

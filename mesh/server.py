@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers import gthread
 
 from mesh import closing
+from mesh.audience import allow_more_files
 from mesh.errors import SetupProblem
+from mesh.fanout import Fanout
+from mesh.handoff import HandOff
 
 STOP_SECONDS = 3  # for requests that are under way; Ctrl-C must be over within 5
 KEEP_ALIVE = 75  # seconds: longer than a browser's or a proxy's pause between two polls
+SWITCH = (
+    0.001  # seconds that a thread may compute in Python while the fan-out waits: the usual 5 ms cost a busy one frames
+)
 LINGER = 0.5  # seconds that a stopping service waits for a request on its way over a connection that is kept open
 
 
@@ -30,11 +37,19 @@ class Service(Protocol):
         ...
 
 
+@runtime_checkable
+class Streams(Protocol):
+    """A service whose streams are handed to a fan-out; None while each viewer is to hold a thread."""
+
+    fanout: Fanout | None
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, build: Callable[[], Service], options: dict[str, Any]) -> None:
         self._build = build
         self._given = options
         self.service: Service | None = None
+        self._hand_off: HandOff | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -44,12 +59,18 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Any:
         self.service = self._build()
-        return self.service.application()
+        application = self.service.application()
+        if isinstance(self.service, Streams) and self.service.fanout is not None:
+            application = self._hand_off = HandOff(application, self.service.fanout)
+            sys.setswitchinterval(SWITCH)
+        return application
 
-    def _begin(self, _worker: Any) -> None:
+    def _begin(self, worker: Any) -> None:
         """Runs in the worker when it can answer: now the service may say to others that it is there."""
         service = self.service
         assert service is not None
+        if self._hand_off is not None:
+            self._hand_off.attach(worker)
         stop_once = threading.Lock()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             usual = signal.getsignal(number)
@@ -71,6 +92,7 @@ def serve(build: Callable[[], Service], *, host: str, port: int, threads: int, w
     # gunicorn's own 2 s, for which no setting exists, would be most of the time that Ctrl-C may take.
     gthread.STOP_KEEPALIVE_LINGER = LINGER
     closing.install()
+    allow_more_files()
     _Server(
         build,
         {

@@ -129,7 +129,7 @@ class ServiceSettings:
         metavar="DIR",
     )
     log: str = setting("auto", "log lines: json, text, or auto (text on a terminal)", choices=("auto", "json", "text"))
-    threads: int = setting(64, "threads that answer requests; each viewer of a stream holds one", least=4, most=1024)
+    threads: int = setting(64, "threads that answer requests", least=4, most=1024)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,4 +142,9 @@ class NodeSettings(ServiceSettings):
         "",
         "address at which other machines reach this node; the registry uses the one that it sees when empty",
         metavar="URL",
+    )
+    fanout: str = setting(
+        "auto",
+        "who sends streams: auto (one thread for all viewers) or threads (each viewer holds one of --threads)",
+        choices=("auto", "threads"),
     )

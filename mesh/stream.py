@@ -4,45 +4,115 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from mesh import multipart
-from mesh.errors import Unavailable
+from mesh.errors import FoglineError
 from mesh.frame import Frame, Newest
+from mesh.rate import Recent
+from mesh.viewers import Viewer
 
 T = TypeVar("T")
-POLL = 1.0  # seconds: how soon a waiting viewer notices that the service stops
+POLL = 1.0  # seconds: how soon a viewer's thread notices that its stream has ended otherwise than by being closed
+KEEP_ALIVE = 10.0  # seconds of quiet after which a stream that has a keep-alive sends it, so that proxies leave it open
+
+
+class Outflow:
+    """What became of a stream's parts. sent: parts given to viewers. skipped: parts that a viewer missed because it
+    was busy with an older one. send: from a part's publication until all viewers who keep up have it.
+
+    Any thread may call; the figures may be read at any time without a lock.
+    """
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.skipped = 0
+        self.send = Recent()
+        self.told: Callable[[float], None] = lambda _seconds: None  # also hears what `send` is given
+        self._lock = threading.Lock()
+        self._open: tuple[int, float] | None = None
+
+    def round(self, sent: int, skipped: int, seconds: float | None) -> None:
+        """One part was given to `sent` viewers within `seconds` of its publication, and `skipped` were busy."""
+        with self._lock:
+            self.sent += sent
+            self.skipped += skipped
+        if seconds is not None:
+            self.send.add(seconds)
+            self.told(seconds)
+
+    def one(self, version: int, skipped: int, seconds: float) -> None:
+        """One viewer's own thread gave it the part `version`, `seconds` after its publication. The slowest counts."""
+        finished = None
+        with self._lock:
+            self.sent += 1
+            self.skipped += skipped
+            if self._open is None or self._open[0] == version:
+                self._open = (version, max(seconds, self._open[1] if self._open else 0.0))
+            elif version > self._open[0]:
+                finished, self._open = self._open[1], (version, seconds)
+        if finished is not None:
+            self.send.add(finished)
+            self.told(finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Item(Generic[T]):
+    """A published value, its number (from 1 on), and when it was published (monotonic seconds)."""
+
+    value: T
+    version: int
+    at: float
 
 
 class Published(Generic[T]):
     """The newest value of one stream, and who follows it. Any thread may call any method.
 
-    encode: makes of a value the bytes that viewers get.
+    encode: makes of a value the bytes that viewers get. outflow: shared with another stream where both are one to
+    those who ask for figures.
     """
 
-    def __init__(self, encode: Callable[[T], bytes]) -> None:
-        self._newest: Newest[T] = Newest()
-        self._encode = encode
-        self._part_lock = threading.Lock()
-        self._part: tuple[T, bytes] | None = None
+    def __init__(self, encode: Callable[[T], bytes], outflow: Outflow | None = None) -> None:
+        self.feed: Feed[T] = Feed(self, encode)
+        self.outflow = outflow or Outflow()
+        self._newest: Newest[tuple[T, float]] = Newest()
         self._viewers = 0
-        self._viewers_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._left_at = time.monotonic()
-        self._published_at = float("-inf")
+        self._listeners: tuple[Callable[[], None], ...] = ()
 
     def publish(self, value: T) -> None:
-        self._published_at = time.monotonic()
-        self._newest.put(value)
+        self._newest.put((value, time.monotonic()))
+        for listener in self._listeners:
+            listener()
 
     def newest(self) -> T | None:
         """The newest value, None before the first."""
-        return self._newest.get()[0]
+        item = self.latest()
+        return None if item is None else item.value
+
+    def latest(self) -> Item[T] | None:
+        """The newest value with its number and time, None before the first."""
+        found, version = self._newest.get()
+        return None if found is None else Item(found[0], version, found[1])
+
+    def after(self, seen: int, timeout: float) -> Item[T] | None:
+        """The newest value once its number is above `seen`; None when none came within `timeout` seconds."""
+        found, version = self._newest.wait(seen, timeout)
+        return None if found is None else Item(found[0], version, found[1])
 
     def wait(self, seen: int, timeout: float) -> tuple[T | None, int]:
         """A value newer than version `seen`, or None; and the version to pass next time."""
-        return self._newest.wait(seen, timeout)
+        item = self.after(seen, timeout)
+        return (None, seen) if item is None else (item.value, item.version)
+
+    def recent(self, max_age: float) -> T | None:
+        """The newest value if it was published within `max_age` seconds. Never waits."""
+        item = self.latest()
+        return item.value if item is not None and time.monotonic() - item.at <= max_age else None
 
     def fresh(self, max_age: float, timeout: float) -> T | None:
         """The newest value if it was published within `max_age` seconds, else the next one within `timeout` seconds.
@@ -50,21 +120,27 @@ class Published(Generic[T]):
         Counts as a viewer meanwhile, for some streams run only while they have one.
         """
         with self.watch():
-            value, version = self._newest.get()
-            if value is not None and time.monotonic() - self._published_at <= max_age:
-                return value
-            return self._newest.wait(version, timeout)[0]
+            item = self.latest()
+            if item is not None and time.monotonic() - item.at <= max_age:
+                return item.value
+            return self.wait(0 if item is None else item.version, timeout)[0]
 
-    def part(self, value: T) -> bytes:
-        """The bytes of `value`, built by whoever asks first."""
-        with self._part_lock:
-            if self._part is None or self._part[0] is not value:
-                self._part = (value, self._encode(value))
-            return self._part[1]
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` from now on whenever there is something new or the stream is closed, in the publisher's
+        thread: it must be quick and must not fail."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Undo `listen`."""
+        with self._lock:
+            self._listeners = tuple(one for one in self._listeners if one != listener)
 
     def close(self) -> None:
         """End the stream for every viewer."""
         self._newest.close()
+        for listener in self._listeners:
+            listener()
 
     @property
     def closed(self) -> bool:
@@ -77,7 +153,7 @@ class Published(Generic[T]):
     @property
     def idle_seconds(self) -> float:
         """Seconds since the last viewer left; 0 while there is one."""
-        with self._viewers_lock:
+        with self._lock:
             return 0.0 if self._viewers else time.monotonic() - self._left_at
 
     @contextmanager
@@ -90,63 +166,33 @@ class Published(Generic[T]):
             self._count(-1)
 
     def _count(self, change: int) -> None:
-        with self._viewers_lock:
+        with self._lock:
             self._viewers += change
             self._left_at = time.monotonic()
+
+
+class Feed(Generic[T]):
+    """A published stream as bytes: what all who want it in the same form share. Any thread may call."""
+
+    def __init__(self, published: Published[T], encode: Callable[[T], bytes]) -> None:
+        self.published = published
+        self._encode = encode
+        self._lock = threading.Lock()
+        self._part: tuple[T, bytes] | None = None
+
+    def part(self, value: T) -> bytes:
+        """The bytes of `value`, built by whoever asks first."""
+        with self._lock:
+            if self._part is None or self._part[0] is not value:
+                self._part = (value, self._encode(value))
+            return self._part[1]
 
 
 class Broadcast(Published[Frame]):
     """A published stream of frames, each as one part of an MJPEG answer."""
 
-    def __init__(self) -> None:
-        super().__init__(multipart.part)
-
-
-class Places:
-    """How many viewers a service takes at once: each holds a thread, and some threads must stay free for the rest.
-
-    Any thread may call any method.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._taken = 0
-        self._lock = threading.Lock()
-
-    def take(self) -> Place:
-        """A place for one viewer, until it is released. Raises Unavailable when there is none."""
-        with self._lock:
-            if self._taken >= self.most:
-                raise Unavailable(
-                    f"this node already serves {self.most} viewers; try again later"
-                    " or raise --threads (FOGLINE_THREADS)",
-                    retry_after=5,
-                )
-            self._taken += 1
-        return Place(self)
-
-    def _give_back(self) -> None:
-        with self._lock:
-            self._taken -= 1
-
-
-class Place:
-    """One viewer's place."""
-
-    def __init__(self, places: Places) -> None:
-        self._places: Places | None = places
-
-    def release(self) -> None:
-        """Give the place back; a second call does nothing."""
-        places, self._places = self._places, None
-        if places is not None:
-            places._give_back()
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_exc: object) -> None:
-        self.release()
+    def __init__(self, outflow: Outflow | None = None) -> None:
+        super().__init__(multipart.part, outflow)
 
 
 class Pacer:
@@ -165,78 +211,115 @@ class Pacer:
         return True
 
 
-def mjpeg(
-    broadcast: Broadcast,
-    *,
-    fps: float | None,
-    stopping: Callable[[], bool],
-    variant: Callable[[Frame], Frame] | None = None,
-    silence: float | None = None,
-) -> Iterator[bytes]:
-    """The parts of a stream until the broadcast closes or the service stops.
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How one viewer is to get a feed.
 
-    fps: frames a second at most. variant: makes the frame that this viewer asked for (cached by whoever gives it).
-    silence: seconds without a frame after which the stream ends, so that the viewer reconnects; None for never.
+    fps: frames a second at most. silence: seconds without anything new after which the stream ends, so that the viewer
+    reconnects; None for never. fresh: seconds; a value that was published longer ago is not shown to a viewer who
+    comes, who waits for the next one. chunked: whether the fan-out sends HTTP chunks to those who read them, so that
+    clients pass on each part as it comes; pictures have a length of their own, and are cheaper to read without. hello:
+    bytes sent at once; without them the answer begins with the first part,
+    and until then can still become an error. keep_alive: bytes sent when it is quiet for long. ended: whether the
+    stream is over, looked at about once a second. lost: the error for a viewer for whom no first part came.
     """
-    seen = 0
-    pacer = Pacer(fps)
-    quiet_since = time.monotonic()
-    with broadcast.watch():
-        while not stopping() and not broadcast.closed:
-            frame, seen = broadcast.wait(seen, POLL)
-            now = time.monotonic()
-            if frame is None:
-                if silence is not None and now - quiet_since > silence:
-                    return
-                continue
-            quiet_since = now
-            if not pacer.admits(now):
-                continue
-            yield broadcast.part(frame) if variant is None else multipart.part(variant(frame))
+
+    ended: Callable[[], bool]
+    lost: Callable[[], FoglineError]
+    fps: float | None = None
+    silence: float | None = None
+    fresh: float | None = None
+    chunked: bool = False
+    hello: bytes = b""
+    keep_alive: bytes = b""
+
+    def begins_after(self, published: Published[Any]) -> int:
+        """The number of the last value that a viewer who comes now does not get to see."""
+        item = published.latest()
+        if item is None:
+            return 0
+        stale = self.fresh is not None and time.monotonic() - item.at > self.fresh
+        return item.version if stale else item.version - 1
 
 
-class Body:
-    """A streaming answer's body: calls `left` once, when it ends or the viewer goes, read from or not."""
+class Live:
+    """A streaming answer's body: one viewer of `feed`. Calls `left` once, when it ends or the viewer goes, read from
+    or not.
+
+    The fan-out takes it apart and sends to the viewer by itself; for any other server it is a plain iterator of parts,
+    read by one thread that the viewer holds. viewer: watches over that thread; None for the fan-out.
+    """
 
     def __init__(
-        self, parts: Iterator[bytes], left: Callable[[], None], begins: Callable[[], None] = lambda: None
+        self, feed: Feed[Any], manner: Manner, *, left: Callable[[], None], viewer: Viewer | None = None
     ) -> None:
-        """begins: called when the server takes the first part."""
-        self._parts = parts
-        self._begins = begins
+        self.feed = feed
+        self.manner = manner
         self._left: Callable[[], None] | None = left
+        self._viewer = viewer
+        self._parts = self._generate()
         self._first: bytes | None = None
 
-    def begin(self) -> bool:
-        """Get the first part before the headers go out: what is wrong can then still be said with a status.
+    def begin(self) -> None:
+        """Wait for the first part before the headers go out: what is wrong can then still be said with a status.
 
-        Whether there is one. Passes on what making it raises.
+        Raises what `manner.lost` gives when none comes.
         """
         try:
             self._first = next(self._parts, None)
+            if self._first is None:
+                raise self.manner.lost()
         except BaseException:
             self.close()
             raise
-        if self._first is None:
-            self.close()
-        return self._first is not None
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        if self._first is None:
-            return next(self._parts)
-        first, self._first = self._first, None
-        self._begins()
-        return first
+        viewer = self._viewer
+        if viewer is not None:
+            viewer.sending_since = None
+        part, self._first = self._first, None
+        if part is None:
+            part = next(self._parts)
+        if viewer is not None:
+            viewer.answered = True
+            viewer.sending_since = time.monotonic()
+        return part
 
     def close(self) -> None:
-        """Called by the WSGI server. A second call does nothing."""
+        """Called by the WSGI server or the fan-out. A second call does nothing."""
         left, self._left = self._left, None
         if left is not None:
             try:
-                if isinstance(self._parts, Generator):
-                    self._parts.close()
+                self._parts.close()
             finally:
                 left()
+
+    def _generate(self) -> Any:
+        manner, published = self.manner, self.feed.published
+        pacer = Pacer(manner.fps)
+        seen = given = manner.begins_after(published)
+        if manner.hello:
+            yield manner.hello
+        newest: Item[Any] | None = None
+        skipped = 0
+        quiet_since = comforted = time.monotonic()
+        while not (manner.ended() or published.closed):
+            item = published.after(seen, POLL)
+            now = time.monotonic()
+            if item is not None:
+                skipped += item.version - seen - 1
+                seen, newest, quiet_since, comforted = item.version, item, now, now
+            elif manner.silence is not None and now - quiet_since > manner.silence:
+                return
+            # Without anything new, what the pacer held back may be due by now.
+            if newest is not None and newest.version > given and pacer.admits(now):
+                given = newest.version
+                yield self.feed.part(newest.value)
+                published.outflow.one(newest.version, skipped, time.monotonic() - newest.at)
+                skipped = 0
+            elif item is None and manner.keep_alive and now - comforted > KEEP_ALIVE:
+                comforted = now
+                yield manner.keep_alive

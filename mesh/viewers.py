@@ -1,7 +1,7 @@
-"""The connections over which streams are being sent: those that take nothing are cut, and all end with the service.
+"""The connections over which threads send streams: those that take nothing are cut, and all end with the service.
 
 A viewer that reads nothing blocks the thread that sends to it. Only its connection can be told so: once that is shut
-down, the send fails and the thread is free.
+down, the send fails and the thread is free. (Viewers that the fan-out serves hold no thread; it looks after them.)
 """
 
 from __future__ import annotations
@@ -25,17 +25,6 @@ class Viewer:
     connection: socket.socket | None
     sending_since: float | None = None
     answered: bool = False
-
-    def begins(self) -> None:
-        """The answer's first part goes to the server now."""
-        self.answered = True
-
-    def parts(self, parts: Iterator[bytes]) -> Iterator[bytes]:
-        """`parts` as they are, while the time that the server takes over each is noted."""
-        for part in parts:
-            self.sending_since = time.monotonic()
-            yield part
-            self.sending_since = None
 
     def cut(self) -> None:
         """Shut the connection down. Any thread may call it, at any time, again."""

@@ -103,7 +103,7 @@ def test_nothing_names_a_package_registrys_host() -> None:
     hosts = re.compile(r"registry\.npmjs|pypi\.org|pythonhosted|deb\.debian|registry\.yarnpkg")
     text_files = {".py", ".md", ".toml", ".txt", ".json", ".js", ".yml", ".yaml", ".html", ".sh", ""}
     for path in ROOT.rglob("*"):
-        if {".venv", ".git", "node_modules", "data", "__pycache__"} & set(path.relative_to(ROOT).parts):
+        if {".venv", ".git", "node_modules", "data", "__pycache__", ".bench"} & set(path.relative_to(ROOT).parts):
             continue
         if path.is_file() and path.suffix in text_files and path != Path(__file__):
             assert not hosts.search(path.read_text(errors="ignore")), path

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import selectors
+import socket
+import threading
 import time
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -24,7 +28,7 @@ def watch(url: str, frames: int, seconds: float = 20) -> list[Part]:
         kind = answer.headers["Content-Type"]
         assert kind.startswith("multipart/x-mixed-replace"), kind
         reader = Reader(boundary_of(kind))
-        for chunk in answer.iter_content(None):
+        while chunk := answer.raw.read1(65536):
             parts += reader.feed(chunk)
             if len(parts) >= frames:
                 return parts[:frames]
@@ -82,3 +86,58 @@ def session(registry: Running, camera: str, algorithm: str, **more: Any) -> dict
         return made
 
     return wait_for(look, 30, f"session of {algorithm} on {camera}")
+
+
+def ask(port: int, path: str, *, receive: int = 0) -> socket.socket:
+    """A viewer that asks for `path` on this machine and leaves the reading to the caller. receive: bytes that its
+    system takes in for it, few for a viewer that is to get stuck soon."""
+    viewer = socket.socket()
+    if receive:
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    viewer.settimeout(10)
+    viewer.connect(("127.0.0.1", port))
+    viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    return viewer
+
+
+class Swarm:
+    """Many viewers of one address that read all they get, in one thread."""
+
+    def __init__(self, port: int, path: str, viewers: int) -> None:
+        self._viewers = [ask(port, path) for _ in range(viewers)]
+        self._parts = dict.fromkeys((one.fileno() for one in self._viewers), 0)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> Swarm:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def parts(self) -> list[int]:
+        """How many parts each viewer has begun to get."""
+        return list(self._parts.values())
+
+    def leave(self) -> None:
+        """All close at once, without a word."""
+        self._stopping.set()
+        self._thread.join(5)
+        for viewer in self._viewers:
+            viewer.close()
+
+    def _read(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for viewer in self._viewers:
+                viewer.setblocking(False)
+                selector.register(viewer, selectors.EVENT_READ)
+            while not self._stopping.is_set():
+                for key, _ in selector.select(0.1):
+                    assert isinstance(key.fileobj, socket.socket)
+                    data = key.fileobj.recv(1 << 20)
+                    self._parts[key.fd] += data.count(b"X-Frame: ")
+                    if not data:
+                        selector.unregister(key.fileobj)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,44 @@ class Options:
 
 
 Detector = Callable[[Image, Options], list[Detection]]
-"""Finds things in one picture. One thread at a time calls a given detector."""
+"""Finds things in one picture. One thread at a time calls a given detector. The picture is shared with others: it
+cannot be written to."""
+
+
+@runtime_checkable
+class ScaledDetector(Protocol):
+    """A detector that sees as much in a smaller picture: it spares most of the decoding. Entirely optional.
+
+    A detector that has these two methods beside its call is asked for what it needs, and gets the camera's frame at
+    that size or larger.
+    """
+
+    def needs(self, width: int, height: int) -> tuple[int, int]:
+        """The least width and height at which a frame of `width` × `height` pixels may come."""
+        ...
+
+    def search(self, image: Image, size: tuple[int, int], options: Options) -> list[Detection]:
+        """As the plain call, of a frame of `size` (width, height) that came as the perhaps smaller `image`. Boxes are
+        in pixels of the frame."""
+        ...
+
+
+class _Whole:
+    """A detector that wants whole frames, asked like one that does not mind smaller ones."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def needs(self, width: int, height: int) -> tuple[int, int]:
+        return width, height
+
+    def search(self, image: Image, _size: tuple[int, int], options: Options) -> list[Detection]:
+        return self._detector(image, options)
+
+
+def scaled(detector: Detector) -> ScaledDetector:
+    """Any detector as a `ScaledDetector`: itself where it is one, else one that needs whole frames."""
+    return detector if isinstance(detector, ScaledDetector) else _Whole(detector)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from compute_node.algorithms.base import AlgorithmInfo, Detection, Detector, Image, Options
 from compute_node.algorithms.registry import LoadContext
-from compute_node.engines import CompiledModel, compile_model
+from compute_node.engines import CompiledModel
+from compute_node.engines.choice import Question, choose
 from compute_node.models import InstalledModel, ModelStore, Record
 from compute_node.models.boxes import Fitter, suppress
 from compute_node.models.layouts import SUPPRESSED_INSIDE, decode
+from compute_node.models.trial import agreement, trial_picture
 
 
 class NeuralAlgorithm:
@@ -46,9 +48,16 @@ class _NeuralDetector:
         self._fit = Fitter(record.input_hw, record.preparation.resize, record.preparation.pad)
 
     def __call__(self, image: Image, options: Options) -> list[Detection]:
+        return self.search(image, (image.shape[1], image.shape[0]), options)
+
+    def needs(self, width: int, height: int) -> tuple[int, int]:
+        """See `ScaledDetector`: as much as goes into the model's input."""
+        return self._fit.needs(width, height)
+
+    def search(self, image: Image, size: tuple[int, int], options: Options) -> list[Detection]:
         record = self._record
         least = record.confidence if options.confidence is None else options.confidence
-        picture, fit = self._fit(image)
+        picture, fit = self._fit(image, size)
         outputs = self._compiled(picture)
         boxes, scores, classes = decode(record.layout, outputs, record.input_hw, least)
         if record.layout.kind not in SUPPRESSED_INSIDE:
@@ -68,4 +77,8 @@ class _NeuralDetector:
 def load_model(algorithm_id: str, title: str, model: str, context: LoadContext) -> NeuralAlgorithm:
     """The installed `model` as an algorithm. Raises NotFound where it is not installed, and what engines raise."""
     installed = ModelStore(context.data).open(model)
-    return NeuralAlgorithm(algorithm_id, title, installed, compile_model(installed.path, context.engine))
+    record = installed.record
+    question = Question(
+        installed.name, installed.path, record.sha256, trial_picture(record.input_hw), agreement(record)
+    )
+    return NeuralAlgorithm(algorithm_id, title, installed, choose(question, context.engine, context.data))

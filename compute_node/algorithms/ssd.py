@@ -5,9 +5,11 @@ from __future__ import annotations
 from compute_node.algorithms.base import Algorithm
 from compute_node.algorithms.neural import load_model
 from compute_node.algorithms.registry import LoadContext
+from compute_node.models import ModelStore
 
 MODEL = "ssdlite-mobilenet-v2"
 
 
 def load(context: LoadContext) -> Algorithm:
-    return load_model("ssd", "Object detection (SSD)", MODEL, context)
+    model = ModelStore(context.data).chosen("ssd") or MODEL
+    return load_model("ssd", "Object detection (SSD)", model, context)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compute_node.engines.base import Device, Outputs
+from compute_node.engines.probe import first_line, tiny_model
 from mesh.errors import ModelRefused, SetupProblem
+from mesh.logs import logger
 
 NAME = "openvino"
-CROWDED_SECONDS = 0.5  # after calls overlapped they will again; changing variants costs caches
+# Which variant serves follows the share of calls that met another one, averaged over about the last 20 calls: an
+# occasional second caller must change nothing, because a variant's first calls after a while find cold caches.
+OVERLAP_WEIGHT = 0.05
+CROWD_FROM, CROWD_UNTIL = 0.6, 0.3  # shares from which the crowd's variant serves, and below which it does no more
+log = logger(__name__)
 _core_lock = threading.Lock()
 _core: Any = None
 
@@ -43,9 +50,30 @@ def _shared_core() -> Any:
         return _core
 
 
-def devices() -> list[str]:
-    """OpenVINO's devices here in lower case, such as `cpu`, `gpu`, `gpu.0`, `npu`. Raises SetupProblem."""
-    return [device.lower() for device in _shared_core().available_devices]
+def version() -> str:
+    """The library's version, such as `2026.4.1`. Raises SetupProblem."""
+    return str(_library().__version__).partition("-")[0]
+
+
+@lru_cache(maxsize=1)
+def devices() -> tuple[Device, ...]:
+    """OpenVINO's devices here: `openvino:cpu`, `openvino:gpu.0`, `openvino:npu`. Tried once a process.
+
+    Raises SetupProblem where the library cannot be loaded.
+    """
+    return tuple(_examined(device) for device in _shared_core().available_devices)
+
+
+def _examined(device: str) -> Device:
+    core, name = _shared_core(), f"{NAME}:{device.lower()}"
+    title, problem = device, None
+    try:
+        title = str(core.get_property(device, "FULL_DEVICE_NAME")).strip() or device
+        if device != "CPU":  # a plug-in lists what its driver shows; whether that computes is another matter
+            core.compile_model(core.read_model(tiny_model()), device, {})
+    except RuntimeError as error:
+        problem = f"OpenVINO finds {device} but cannot use it ({first_line(error)}): is its driver complete?"
+    return Device(name, title, problem)
 
 
 def _compile(path: Path, device: str, hint: str) -> Any:
@@ -56,16 +84,17 @@ def _compile(path: Path, device: str, hint: str) -> Any:
     try:
         return _shared_core().compile_model(str(path), device.upper(), settings)
     except RuntimeError as error:
-        raise ModelRefused(f"OpenVINO cannot run {path.parent.name}/{path.name}: {_first_line(error)}") from error
+        raise ModelRefused(f"OpenVINO cannot run {path.parent.name}/{path.name}: {first_line(error)}") from error
 
 
 class OpenVinoModel:
     """See `CompiledModel`. One inference request per calling thread and variant, made on its first call.
 
     The model exists in two variants. `LATENCY` gives one call all cores: right while one camera is served. `THROUGHPUT`
-    gives each of several calls its share, which is faster in sum and steadier. The second is compiled in the background
-    once calls overlap, so that whoever serves one camera does not pay for it. On 2 cores, YOLOv3-tiny: 75 and 39
-    pictures a second for one caller, 32 to 75 and 78 for four.
+    gives each of several calls its share, which is steadier beside decoders and encoders. The second is compiled in the
+    background once calls overlap, so that whoever serves one camera does not pay for it. On 2 cores, YOLOv3-tiny, one
+    caller / four callers: 79 / 80 pictures a second and 41 / 82. An asynchronous queue, more requests or more streams
+    than cores, or threads that are not pinned gained nothing: two calls at once use two cores whole.
     """
 
     def __init__(self, path: Path, device: str = "cpu") -> None:
@@ -79,8 +108,10 @@ class OpenVinoModel:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._running = 0
-        self._crowded_until = 0.0
+        self._overlap = 0.0
+        self._crowded = False
         self._compiling: threading.Thread | None = None
+        self._parallel = self._streams()
 
     @property
     def engine(self) -> str:
@@ -90,7 +121,11 @@ class OpenVinoModel:
     def input_hw(self) -> tuple[int, int]:
         return self._hw
 
-    def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[Any]]:
+    @property
+    def parallel(self) -> int:
+        return self._parallel
+
+    def __call__(self, image: NDArray[np.uint8]) -> Outputs:
         crowd = self._enter()
         try:
             name = "alone" if crowd is None else "crowd"
@@ -104,24 +139,10 @@ class OpenVinoModel:
             with self._lock:
                 self._running -= 1
 
-    def _enter(self) -> Any:
-        """Count a call in; the `THROUGHPUT` variant where it shall be used and is there."""
-        now = time.monotonic()
+    def expect_crowd(self) -> None:
+        self._start_compiling().join()
         with self._lock:
-            self._running += 1
-            if self._running > 1:
-                self._crowded_until = now + CROWDED_SECONDS
-                if self._compiling is None:
-                    self._compiling = threading.Thread(target=self._prepare_crowd, name="compile model", daemon=True)
-                    self._compiling.start()
-            return self._crowd if now < self._crowded_until else None
-
-    def _prepare_crowd(self) -> None:
-        try:
-            self._crowd = _compile(self._path, self._device, "THROUGHPUT")
-        except ModelRefused:
-            # It ran as the other variant; at worst (memory is short) calls go on sharing that one.
-            self._crowd = None
+            self._overlap, self._crowded = 1.0, True
 
     def close(self) -> None:
         if self._compiling is not None:
@@ -129,7 +150,38 @@ class OpenVinoModel:
         self._local = threading.local()
         self._alone = self._crowd = None
 
+    def _streams(self) -> int:
+        """How many calls at once this device serves side by side: its cores for a CPU, a few for a GPU."""
+        if self._device.startswith("cpu"):
+            return max(1, int(self._alone.get_property("INFERENCE_NUM_THREADS")))
+        return max(2, int(self._alone.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")))
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    def _enter(self) -> Any:
+        """Count a call in; the `THROUGHPUT` variant where it shall be used and is there."""
+        with self._lock:
+            met = self._running > 0
+            self._running += 1
+            self._overlap += (met - self._overlap) * OVERLAP_WEIGHT
+            self._crowded = self._overlap > (CROWD_UNTIL if self._crowded else CROWD_FROM)
+            wanted = self._crowded and self._compiling is None
+            crowd = self._crowd if self._crowded else None
+        if wanted:
+            self._start_compiling()
+        return crowd
+
+    def _start_compiling(self) -> threading.Thread:
+        with self._lock:
+            if self._compiling is None:
+                self._compiling = threading.Thread(target=self._prepare_crowd, name="compile model", daemon=True)
+                self._compiling.start()
+            return self._compiling
+
+    def _prepare_crowd(self) -> None:
+        try:
+            crowd = _compile(self._path, self._device, "THROUGHPUT")
+            # The first call allocates and packs weights: nobody's frame shall wait for that.
+            crowd.create_infer_request().infer([np.zeros((1, *self._hw, 3), np.uint8)])
+            self._crowd = crowd
+        except (ModelRefused, RuntimeError) as error:
+            # It ran as the other variant; at worst (memory is short) calls go on sharing that one.
+            log.warning("no variant for many calls at once", model=self._path.parent.name, reason=str(error)[:300])

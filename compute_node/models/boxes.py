@@ -47,21 +47,28 @@ class Fitter:
         self._seen: tuple[int, int] | None = None
         self._fit: Fit | None = None
 
-    def __call__(self, image: Picture) -> tuple[Picture, Fit]:
-        """The input uint8 [H, W, 3] that holds `image`, and where it lies in it."""
+    def __call__(self, image: Picture, size: tuple[int, int] | None = None) -> tuple[Picture, Fit]:
+        """The input uint8 [H, W, 3] that holds `image`, and where the picture of `size` (width, height) lies in it:
+        `image` may be that picture scaled down. None for its own size."""
         height, width = image.shape[:2]
-        if self._fit is None or self._seen != (height, width):
-            self._fit = self._place(height, width)
-            self._seen = (height, width)
+        size = size or (width, height)
+        if self._fit is None or self._seen != size:
+            self._fit = self._place(size[1], size[0])
+            self._seen = size
             self._buffer[:] = self._pad
         fit = self._fit
-        inner = (max(1, round(width * fit.scale_x)), max(1, round(height * fit.scale_y)))
+        inner = self.needs(*size)
         into = self._buffer[fit.top : fit.top + inner[1], fit.left : fit.left + inner[0]]
         if inner == (width, height):
             into[:] = image
         else:
             cv2.resize(image, inner, dst=into, interpolation=cv2.INTER_LINEAR)
         return self._buffer, fit
+
+    def needs(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that a picture of `width` × `height` pixels has inside the input."""
+        fit = self._place(height, width)
+        return max(1, round(width * fit.scale_x)), max(1, round(height * fit.scale_y))
 
     def _place(self, height: int, width: int) -> Fit:
         rows, columns = self._hw

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import msgspec
 import numpy as np
 import onnx
@@ -26,6 +24,7 @@ from compute_node.models.layouts import (
 )
 from compute_node.models.prepare import load_onnx, prepare, source_input
 from compute_node.models.record import MODEL_FILE, RECORD_FILE, Layout, Overrides, Preparation, Record, sha256_of
+from compute_node.models.trial import trial_picture
 from mesh.errors import InvalidInput, ModelRefused
 
 if TYPE_CHECKING:
@@ -44,16 +43,6 @@ class _Made:
     model: onnx.ModelProto
     overrides: Overrides
     hw: tuple[int, int] | None = None
-
-
-def test_picture(hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture with shapes, edges and texture, the same every time: enough to see that a model runs."""
-    height, width = hw
-    noise = np.random.default_rng(zlib.crc32(b"fogline")).integers(0, 256, (height, width, 3), np.uint8)
-    picture = cv2.GaussianBlur(noise, (0, 0), 3)
-    cv2.rectangle(picture, (width // 8, height // 4), (width // 2, height * 3 // 4), (40, 60, 200), -1)
-    cv2.circle(picture, (width * 3 // 4, height // 2), min(hw) // 5, (220, 200, 90), -1)
-    return np.asarray(picture, np.uint8)
 
 
 def build(into: Path, name: str, entry: Entry, files: Path, sums: dict[str, str]) -> None:
@@ -207,7 +196,7 @@ def _compile(made: _Made, preparation: Preparation, path: Path) -> CompiledModel
 
 def _run(compiled: CompiledModel, hw: tuple[int, int]) -> list[NDArray[np.float32]]:
     try:
-        return compiled(test_picture(hw))
+        return compiled(trial_picture(hw))
     except Exception as error:  # engines raise their own kinds: whatever stops a model now would stop it later
         raise ModelRefused(f"the model loads but does not run: {str(error)[:300]}") from error
 

@@ -57,11 +57,47 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: tuple[int, ...] = (0,)
 
 
+class Int8(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How an INT8 variant came about, and what it was measured to be worth.
+
+    source, source_sha256: the model it was made of. made_at: Unix seconds. calibration, evaluation: pictures.
+    map50_before, map50_after: on the evaluation pictures, of the source and of this variant. agreement: share of the
+    source's boxes that it finds too. score_shift: mean change of their scores. fps_before, fps_after: pictures a
+    second with every core busy. max_loss: of mAP50 that was allowed. refused: why it may not be the default, empty
+    where it may.
+    """
+
+    source: str
+    source_sha256: str
+    method: str
+    made_at: float
+    calibration: int
+    evaluation: int
+    map50_before: float = 0.0
+    map50_after: float = 0.0
+    agreement: float = 0.0
+    score_shift: float = 0.0
+    fps_before: float = 0.0
+    fps_after: float = 0.0
+    max_loss: float = 0.0
+    refused: str = "it was not measured"
+
+    @property
+    def loss(self) -> float:
+        """mAP50 lost; negative where it gained."""
+        return self.map50_before - self.map50_after
+
+    @property
+    def speedup(self) -> float:
+        return self.fps_after / self.fps_before if self.fps_before else 0.0
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """`model.json`. sha256: of model.onnx. files: sha256 of every file that it was made of, by name.
 
     verified: whether the catalogue knew those hashes; False means pinned on first use.
     confidence: least score shown when a caller names none. input_hw: height and width in pixels.
+    int8: of a variant that `fogline models quantize` made.
     """
 
     schema: str = RECORD_SCHEMA
@@ -79,6 +115,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     layout: Layout
     confidence: float
     family: str = "yolo"
+    int8: Int8 | None = None
 
 
 @dataclass(frozen=True, slots=True)

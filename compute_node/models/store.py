@@ -11,7 +11,7 @@ import fcntl
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import msgspec
 from compute_node.models.archives import extract
 from compute_node.models.catalogue import Entry, PypiSource, Source, UrlSource, catalogue
 from compute_node.models.fetch import Progress, Wanted, download
-from compute_node.models.record import MODEL_FILE, RECORD_FILE, InstalledModel, Record
+from compute_node.models.record import MODEL_FILE, RECORD_FILE, InstalledModel, Int8, Record
 from mesh.errors import Conflict, InvalidInput, NotFound, SetupProblem
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
@@ -30,7 +30,7 @@ MOST_RECORD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model of the catalogue, of this machine, or both. source, licence, verified: see `Record`."""
+    """A model of the catalogue, of this machine, or both. source, licence, verified, int8: see `Record`."""
 
     name: str
     title: str
@@ -42,6 +42,7 @@ class Listed:
     source: str
     verified: bool
     input_hw: tuple[int, int]
+    int8: Int8 | None = None
 
 
 class ModelStore:
@@ -54,31 +55,45 @@ class ModelStore:
 
     @property
     def default(self) -> str:
-        """The model that `yolo` runs when nobody chooses."""
-        return catalogue().default
+        """What `yolo` runs when no setting names a model: `choose_default`'s while installed, else the catalogue's."""
+        return self.chosen("yolo") or catalogue().default
+
+    def chosen(self, family: str) -> str | None:
+        """The model that `choose_default` made the default of a family (`yolo`, `ssd`), None where there is none."""
+        try:
+            name = self._default_file(family).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return name if NAME.fullmatch(name) and self.has(name) else None
+
+    def choose_default(self, name: str) -> None:
+        """Make the installed model `name` what its family's algorithm runs from the next start on. Raises NotFound."""
+        family = self.open(name).record.family
+        self._write(self._default_file(family), f"{name}\n".encode())
 
     def list(self) -> list[Listed]:
         """Installed models first, then those that can be pulled; each by name."""
-        known = catalogue()
+        known, defaults = catalogue(), {self.default, self.chosen("ssd")}
         rows = []
         for name in self._installed_names():
             try:
                 record = self.open(name).record
             except SetupProblem as error:
-                rows.append(_damaged(name, error.detail, name == known.default))
+                rows.append(_damaged(name, error.detail, name in defaults))
                 continue
             rows.append(
                 Listed(
                     name=name,
                     title=record.title,
                     installed=True,
-                    default=name == known.default,
+                    default=name in defaults,
                     family=record.family,
                     format=record.format,
                     licence=record.licence,
                     source=record.source,
                     verified=record.verified,
                     input_hw=record.input_hw,
+                    int8=record.int8,
                 )
             )
         here = {row.name for row in rows}
@@ -89,7 +104,7 @@ class ModelStore:
                         name=name,
                         title=entry.title,
                         installed=False,
-                        default=name == known.default,
+                        default=name in defaults,
                         family=entry.family,
                         format=entry.format,
                         licence=entry.licence,
@@ -164,6 +179,23 @@ class ModelStore:
                 raise Conflict(f"a model called {chosen!r} is installed: choose another name, or remove it first")
             import_model(bench, chosen, file, labels=labels, dims=dims, confidence=confidence)
             return self._move_in(chosen, bench)
+
+    def install(self, name: str, fill: Callable[[Path], None]) -> InstalledModel:
+        """Put a model in place that `fill` writes (`model.onnx`, `model.json`) into the folder that it is given.
+
+        It takes the place of one of the same name. Raises InvalidInput for a bad name, and what `fill` raises.
+        """
+        self._folder(name)
+        with self._alone(name), self._workbench(name) as bench:
+            fill(bench)
+            return self._move_in(name, bench)
+
+    def amend(self, record: Record) -> InstalledModel:
+        """Replace the record of an installed model. Raises NotFound where it is not installed."""
+        with self._alone(record.name):
+            self.open(record.name)
+            self._write(self._folder(record.name) / RECORD_FILE, msgspec.json.format(msgspec.json.encode(record)))
+            return self.open(record.name)
 
     def remove(self, name: str) -> None:
         """Delete the installed model `name`. Raises NotFound where it is not installed."""
@@ -250,6 +282,18 @@ class ModelStore:
         built.replace(final)
         return self.open(name)
 
+    def _default_file(self, family: str) -> Path:
+        return self._models / f".default-{re.sub('[^a-z0-9]', '', family)}"
+
+    def _write(self, file: Path, content: bytes) -> None:
+        """Write a small file in one step: a reader sees the old one or the new one."""
+        fresh = file.with_name(f"{file.name}.new")
+        try:
+            fresh.write_bytes(content)
+            fresh.replace(file)
+        except OSError as error:
+            raise SetupProblem(f"{file} cannot be written: {error.strerror or error}") from error
+
     def _pins_file(self) -> Path:
         return self._models / ".pins.json"
 
@@ -271,9 +315,7 @@ class ModelStore:
     def _pin(self, name: str, sums: Mapping[str, str]) -> None:
         with self._alone(".pins"):
             pins = self._pins() | {name: dict(sums)}
-            fresh = self._pins_file().with_suffix(".new")
-            fresh.write_bytes(msgspec.json.format(msgspec.json.encode(pins)))
-            fresh.replace(self._pins_file())
+            self._write(self._pins_file(), msgspec.json.format(msgspec.json.encode(pins)))
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:

@@ -41,8 +41,9 @@ def test_pictures(rtsp: RtspCamera) -> None:
         assert 0.5 < time.monotonic() - began < 2.5
     finally:
         source.close()
-    seen = jpeg.decode_at_least(got[0][0], 640, 368).astype(int)
-    assert size(got[0][0]) == (640, 368)
+    first = intake.encode(got[0])
+    seen = jpeg.decode_at_least(first, 640, 368).astype(int)
+    assert size(first) == (640, 368)
     assert min(np.abs(seen - array(640, 368, seed=n)[:, :, :]).mean() for n in range(3)) < 6
     assert (metrics.registry.get_sample_value("fogline_camera_encode_seconds_count", {"what": "source"}) or 0) == 0, (
         "an RTSP camera's JPEG is passed on without decoding"

@@ -146,7 +146,7 @@ def test_viewers_that_never_read(camera: Callable[..., Running]) -> None:
     """They leave threads for the others, one more viewer is told to come back later, they are cut in the end without
     holding up anybody, and the node stops in time with them on the line."""
     with WebCamera(mjpeg(lambda n: picture(1280, 720, seed=n), fps=20)) as web:
-        node = camera(f"http://{web.host}/", "--threads", "12")
+        node = camera(f"http://{web.host}/", "--threads", "12", "--fanout", "threads")
         wait_for(lambda: no_signal(node.url) is None, 5, "picture")
         good = parts(f"{node.url}/stream.jpg", 40)
         next(good)

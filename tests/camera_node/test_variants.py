@@ -12,6 +12,7 @@ from camera_node.metrics import Metrics
 from camera_node.variants import MOST, Variants, Wanted
 from mesh.errors import Unavailable, UnsupportedMedia
 from mesh.frame import Frame
+from mesh.stream import Broadcast
 from tests.camera_node.pictures import picture, size
 
 
@@ -41,7 +42,7 @@ def made(metrics: Metrics) -> float:
 )
 def test_size(wanted: Wanted, expected: tuple[int, int]) -> None:
     """The picture fits inside what was asked for, keeps its shape, and is never enlarged."""
-    got = Variants(Metrics()).get(frame(), wanted)
+    got = Variants(Broadcast(), Metrics()).get(frame(), wanted)
     assert (got.width, got.height) == size(got.jpeg) == expected
 
 
@@ -49,7 +50,7 @@ def test_untouched_when_nothing_is_asked() -> None:
     """Asking for the size that it has anyway costs no encoding."""
     metrics = Metrics()
     one = frame()
-    variants = Variants(metrics)
+    variants = Variants(Broadcast(), metrics)
     assert variants.get(one, Wanted(width=640, height=360)) is one
     assert made(metrics) == 0
 
@@ -57,7 +58,7 @@ def test_untouched_when_nothing_is_asked() -> None:
 def test_made_once_for_all() -> None:
     """Many threads that want the same variant of a frame share one encoding, stamps included."""
     metrics = Metrics()
-    variants = Variants(metrics)
+    variants = Variants(Broadcast(), metrics)
     one = frame(sequence=77)
     got: list[Frame] = []
     wanted = [Wanted(width=320), Wanted(height=180), Wanted(width=320, height=200)]  # the same size three ways
@@ -73,7 +74,7 @@ def test_made_once_for_all() -> None:
 
 def test_memory_is_bounded() -> None:
     """Only the last frames' variants are kept."""
-    variants = Variants(Metrics())
+    variants = Variants(Broadcast(), Metrics())
     for sequence in range(50):
         variants.get(frame(sequence), Wanted(width=100))
     assert len(variants._frames) <= 3
@@ -81,20 +82,20 @@ def test_memory_is_bounded() -> None:
 
 def test_too_many_sizes() -> None:
     """Streams may want a bounded number of sizes; a known one is always welcome, and stills do not push them out."""
-    variants = Variants(Metrics())
+    variants = Variants(Broadcast(), Metrics())
     one = frame()
     with ExitStack() as stack:
         for width in range(100, 100 + MOST):
-            stack.enter_context(variants.hold(Wanted(width=width)))
-        stack.enter_context(variants.hold(Wanted(width=100)))
+            stack.enter_context(variants.stream(Wanted(width=width), None))
+        stack.enter_context(variants.stream(Wanted(width=100), None))
         with pytest.raises(Unavailable, match="sizes"):
-            stack.enter_context(variants.hold(Wanted(width=999)))
+            stack.enter_context(variants.stream(Wanted(width=999), None))
         for width in range(200, 200 + 2 * MOST):
             variants.get(one, Wanted(width=width))
         with pytest.raises(Unavailable, match="too many"):
             variants.get(one, Wanted(width=500))
         assert variants.get(one, Wanted(width=100)).width == 100
-    with variants.hold(Wanted(width=999)):
+    with variants.stream(Wanted(width=999), None):
         pass
 
 
@@ -103,10 +104,10 @@ def test_damaged_inside() -> None:
     data = picture(640, 360)
     scan = data.index(b"\xff\xda")
     damaged = data[: scan + 200] + b"\x12" * 400 + data[scan + 600 :]
-    got = Variants(Metrics()).get(Frame(damaged, 1, 1.0, 640, 360), Wanted(width=320))
+    got = Variants(Broadcast(), Metrics()).get(Frame(damaged, 1, 1.0, 640, 360), Wanted(width=320))
     assert size(got.jpeg) == (320, 180)
     with pytest.raises(UnsupportedMedia):
-        Variants(Metrics()).get(Frame(data[:300] + b"\xff\xd9", 1, 1.0, 640, 360), Wanted(width=320))
+        Variants(Broadcast(), Metrics()).get(Frame(data[:300] + b"\xff\xd9", 1, 1.0, 640, 360), Wanted(width=320))
 
 
 def test_huffman_tables() -> None:

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from bench.scoring import Truth, average_precision, mean_average_precision, rates
 from compute_node.algorithms.base import Detection
+from compute_node.models.scoring import Truth, average_precision, mean_average_precision, rates
 
 BOX, FAR = (0, 0, 10, 10), (50, 50, 60, 60)
 

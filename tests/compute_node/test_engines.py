@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from compute_node import engines
-from compute_node.engines import available, compile_model, missing
+from compute_node.engines import Device, available, compile_model, missing
 from compute_node.models import ModelStore
 from compute_node.models.prepare import prepare, source_input
 from compute_node.models.record import Preparation
@@ -78,10 +78,10 @@ def test_the_model_sees_the_picture_as_it_was_trained_to(
     compiled.close()
 
 
-def test_a_scale_goes_into_the_first_convolution() -> None:
-    """Order and scale are then no work at all, but a mean is, because of the padding."""
+def test_the_colour_order_goes_into_the_first_convolution() -> None:
+    """It is then no work at all; the scale stays a node, and a mean needs the order before it."""
     plain = [n.op_type for n in prepare(echo_model(convolution=True), Preparation()).graph.node]
-    assert plain == ["Cast", "Transpose", "Conv"]
+    assert plain == ["Cast", "Mul", "Transpose", "Conv"]
     centred = prepare(echo_model(convolution=True), Preparation(mean=(1.0, 2.0, 3.0)))
     assert [n.op_type for n in centred.graph.node] == ["Gather", "Cast", "Sub", "Mul", "Transpose", "Conv"]
 
@@ -126,7 +126,7 @@ def test_an_engine_that_is_missing_gives_way_to_the_next(tmp_path: Path, monkeyp
     path = save(prepare(echo_model(), Preparation()), tmp_path / "m.onnx")
     whole = engines._devices
 
-    def without_openvino(engine: str) -> list[str]:
+    def without_openvino(engine: str) -> tuple[Device, ...]:
         if engine == "openvino":
             raise SetupProblem("OpenVINO cannot be loaded; `pip install openvino` brings it")
         return whole(engine)

@@ -310,16 +310,15 @@ def test_a_camera_that_stalls_is_shown_as_such_and_connected_again(node_start: t
 
 
 def test_viewers_that_never_read_leave_room_for_everybody_else(node_start: tuple[Running, Running]) -> None:
-    """More silent viewers than threads: they are capped, health answers, and the node stops them when it ends."""
+    """As many silent viewers as threads would allow and more: they hold no thread, and the node answers at once."""
     registry, compute = node_start
     with RogueCamera(good_parts) as camera:
         camera.join(registry, "busy")
         node(registry, "camera", name="busy")
         wait_for(lambda: idle(compute), 20, "end of what other tests left running")
         made = session(registry, "busy", "echo")
-        silent = [requests.get(made["stream_url"], stream=True, timeout=20) for _ in range(15)]
-        codes = sorted(one.status_code for one in silent)
-        assert codes == [200] * 12 + [503] * 3  # 20 threads less 8 that viewers never take
+        silent = [requests.get(made["stream_url"], stream=True, timeout=20) for _ in range(30)]
+        assert [one.status_code for one in silent] == [200] * 30
         began = time.monotonic()
         assert requests.get(f"{compute.url}/healthz", timeout=5).ok
         assert requests.get(made["snapshot_url"], timeout=5).ok
@@ -337,7 +336,7 @@ def test_a_session_that_ends_ends_its_streams(node_start: tuple[Running, Running
         node(registry, "camera", name="gate")
         made = session(registry, "gate", "echo")
         with requests.get(made["stream_url"], stream=True, timeout=10) as answer:
-            body = answer.iter_content(None)
+            body = answer.iter_content(4096)
             next(body)
             assert requests.delete(f"{registry.url}/v1/sessions/{made['session_id']}", timeout=5).status_code < 300
             deadline = time.monotonic() + 6
@@ -382,7 +381,7 @@ def test_a_node_stops_quickly_with_viewers_watching(start: Start, tmp_path: Path
         node(registry, "compute")
         made = session(registry, "last", "echo")
         with requests.get(made["stream_url"], stream=True, timeout=10) as answer:
-            next(answer.iter_content(None))
+            next(answer.iter_content(4096))
             assert compute.stop() < 5
         listed = requests.get(f"{registry.url}/v1/nodes?kind=compute", timeout=5).json()["nodes"]
         assert listed == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from collections.abc import Iterable
 
 import pytest
@@ -85,3 +88,86 @@ def test_a_negative_or_absurd_length_is_not_believed() -> None:
     for length in (b"-5", b"1e9", b"\xb2"):
         data = b"--cam\r\nContent-Length: " + length + b"\r\n\r\n" + JPEGS[0] + b"\r\n--cam--"
         assert [one.body for one in read(Reader("cam"), data, 100)] == JPEGS[:1]
+
+
+def sent(data: bytes, step: int, reader: Reader, patience: float = 10.0) -> list[Part]:
+    """What `reader` receives when `data` comes over a real connection in pieces of `step` bytes, and then its end."""
+    here, there = socket.socketpair()
+
+    def send() -> None:
+        with there:
+            for at in range(0, len(data), step):
+                there.sendall(data[at : at + step])
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    try:
+        with here:
+            return list(reader.receive(here, patience))
+    finally:
+        sender.join(10)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_parts_come_straight_off_a_connection(step: int) -> None:
+    """Whole, in order and with their headers, however the bytes arrive, behind what another reader had taken in."""
+    data = b"".join(map(part, FRAMES))
+    for before in (0, 1, 60, 500, 2000):
+        reader = Reader(boundary_of(CONTENT_TYPE))
+        first = list(reader.feed(data[:before]))
+        parts = first + sent(data[before:], step, reader)
+        assert [one.body for one in parts] == JPEGS
+        assert [one.headers["x-frame"] for one in parts] == ["0", "1", "2", "3", "4"]
+        assert not reader.skipped.garbage_bytes
+
+
+@pytest.mark.parametrize("step", [7, 100, 100_000])
+def test_a_connection_full_of_trouble_loses_no_good_part(step: int) -> None:
+    """Garbage, empty and huge parts, parts without length and half a part between good ones, over a connection."""
+    good = list(map(part, FRAMES))
+    huge = part(Frame(b"x" * 6000, 9, 1.0, 1, 1))
+    bare = b"--fogline-frame\r\nContent-Type: image/jpeg\r\n\r\n" + JPEGS[1] + b"\r\n"
+    empty = b"--fogline-frame\r\nContent-Length: 0\r\n\r\n\r\n"
+    data = good[0] + b"noise" * 30 + b"\r\n" + bare + empty + huge + good[2] + good[3] + good[4][:500]
+    reader = Reader(boundary_of(CONTENT_TYPE), max_part=5000)
+    assert [one.body for one in sent(data, step, reader)] == JPEGS[:4]
+    assert (reader.skipped.empty, reader.skipped.too_large) == (1, 1)
+    assert reader.skipped.garbage_bytes == 150
+
+
+@pytest.mark.parametrize("announced", ["--cam", None, "another"])
+def test_a_connection_with_another_boundary_than_announced_is_read(announced: str | None) -> None:
+    """The one that it uses is learnt."""
+    data = b"".join(
+        b"--cam\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(one) + one + b"\r\n" for one in JPEGS
+    )
+    assert [one.body for one in sent(data, 1000, Reader(announced))] == JPEGS
+
+
+def test_a_part_that_trickles_is_given_up() -> None:
+    """Bytes that keep coming are no reason to wait for ever."""
+    here, there = socket.socketpair()
+    stop = threading.Event()
+
+    def trickle() -> None:
+        there.sendall(b"--cam\r\nContent-Length: 100000\r\n\r\n")
+        while not stop.wait(0.02):
+            there.sendall(b"x")
+
+    sender = threading.Thread(target=trickle, daemon=True)
+    sender.start()
+    here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 50_000))
+    try:
+        with pytest.raises(TimeoutError):
+            list(Reader("cam").receive(here, 0.3))
+    finally:
+        stop.set()
+        sender.join(5)
+        here.close()
+        there.close()
+
+
+def test_a_length_of_thousands_of_digits_is_no_length() -> None:
+    """Python refuses to read such a number."""
+    data = b"--cam\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n" + JPEGS[0] + b"\r\n--cam--"
+    assert [one.body for one in read(Reader("cam"), data, 100)] == JPEGS[:1]

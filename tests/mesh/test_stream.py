@@ -1,22 +1,41 @@
-"""Newest frame wins: slots, broadcasts, viewers' places and pacing."""
+"""Newest frame wins: slots, broadcasts, pacing, and the plain iterator of a stream."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
-from mesh.errors import Unavailable
+from mesh.audience import Audience, Places
+from mesh.errors import SourceLost, Unavailable
 from mesh.frame import Frame, Newest
 from mesh.multipart import Reader
 from mesh.rate import Rate
-from mesh.stream import Body, Broadcast, Pacer, Places, mjpeg
+from mesh.stream import Broadcast, Feed, Live, Manner, Pacer
 
 
 def frame(number: int) -> Frame:
     return Frame(b"\xff\xd8" + bytes([number % 256]) + b"\xff\xd9", number, float(number), 1, 1)
+
+
+def manner(
+    ended: Callable[[], bool] = lambda: False,
+    fps: float | None = None,
+    fresh: float | None = None,
+    silence: float | None = None,
+) -> Manner:
+    return Manner(ended=ended, lost=lambda: SourceLost("no picture"), fps=fps, fresh=fresh, silence=silence)
+
+
+def live(broadcast: Broadcast, how: Manner, left: Callable[[], None] = lambda: None) -> Live:
+    return Live(broadcast.feed, how, left=left)
+
+
+def number_of(part: bytes) -> int:
+    return int(next(Reader().feed(part)).headers["x-frame"])
 
 
 def test_a_slow_reader_sees_the_newest_and_never_the_older_ones() -> None:
@@ -41,8 +60,10 @@ def test_one_part_is_built_for_all_viewers() -> None:
     """Every viewer of a frame gets the very same bytes object."""
     broadcast = Broadcast()
     one = frame(1)
-    assert broadcast.part(one) is broadcast.part(one)
-    assert broadcast.part(frame(2)) is not broadcast.part(one)
+    assert broadcast.feed.part(one) is broadcast.feed.part(one)
+    assert broadcast.feed.part(frame(2)) is not broadcast.feed.part(one)
+    own = Feed(broadcast, lambda value: b"%d" % value.sequence)
+    assert own.part(one) == b"1"
 
 
 def test_viewers_are_counted_and_get_frames_in_order() -> None:
@@ -53,7 +74,7 @@ def test_viewers_are_counted_and_get_frames_in_order() -> None:
 
     def view(out: list[int]) -> None:
         reader = Reader()
-        for data in mjpeg(broadcast, fps=None, stopping=stop.is_set):
+        for data in Audience(64, None, lambda: None).seat({}, broadcast.feed, manner(stop.is_set), ExitStack()):
             out += [int(part.headers["x-frame"]) for part in reader.feed(data)]
 
     threads = [threading.Thread(target=view, args=(out,)) for out in seen]
@@ -66,6 +87,8 @@ def test_viewers_are_counted_and_get_frames_in_order() -> None:
         broadcast.publish(frame(number))
         time.sleep(0.005)
     assert broadcast.viewers == 3
+    assert broadcast.outflow.sent >= 60
+    assert broadcast.outflow.send.times() is not None
     stop.set()
     broadcast.close()
     for thread in threads:
@@ -74,7 +97,6 @@ def test_viewers_are_counted_and_get_frames_in_order() -> None:
     for out in seen:
         assert len(out) >= 20
         assert out == sorted(set(out))
-    assert broadcast.viewers == 0
 
 
 def test_a_fresh_picture_is_waited_for() -> None:
@@ -98,40 +120,94 @@ def test_the_pacer_halves_a_stream_evenly() -> None:
 
 
 def test_places_run_out_in_words_and_come_back() -> None:
-    """The cap is an error that says what to do; a place that was given back twice counts once."""
-    places = Places(2)
-    first, _second = places.take(), places.take()
-    with pytest.raises(Unavailable, match="--threads"):
-        places.take()
-    first.release()
-    first.release()
-    places.take()
-    with pytest.raises(Unavailable):
-        places.take()
+    """The cap is an error that says what to do; a place comes back when its viewer goes."""
+    places = Places(2, "raise --threads")
+    with ExitStack() as stack:
+        stack.enter_context(places.take())
+        with places.take(), pytest.raises(Unavailable, match="--threads"), places.take():
+            pass
+        with places.take():
+            assert places.taken == 2
+    assert places.taken == 0
 
 
-def test_a_body_frees_its_place_however_it_ends() -> None:
-    """Read to its end, closed early, never read, or failed: `left` is called exactly once."""
+def test_a_stream_lets_go_however_it_ends() -> None:
+    """Read to its end, closed early, never read, or without a first part: `left` is called exactly once."""
     left: list[str] = []
+    broadcast = Broadcast()
+    broadcast.publish(frame(1))
+    read = live(broadcast, manner(), lambda: left.append("read"))
+    read.begin()
+    assert number_of(next(read)) == 1
+    read.close()
+    read.close()
+    live(broadcast, manner(), lambda: left.append("unread")).close()
+    broadcast.close()
+    assert list(live(broadcast, manner())) == []
+    with pytest.raises(SourceLost, match="no picture"):
+        live(broadcast, manner(), lambda: left.append("empty")).begin()
+    assert left == ["read", "unread", "empty"]
 
-    def failing() -> Iterator[bytes]:
-        if not left:
-            yield b"never"
-        raise Unavailable("no")
 
-    body = Body(iter([b"a", b"b"]), lambda: left.append("read"))
-    assert body.begin()
-    assert list(body) == [b"a", b"b"]
-    body.close()
-    body.close()
-    unread = Body((b for b in [b"a"]), lambda: left.append("unread"))
-    unread.close()
-    empty = Body(iter([]), lambda: left.append("empty"))
-    assert not empty.begin()
-    broken = Body(failing(), lambda: left.append("broken"))
+def test_a_viewer_who_finds_no_place_leaves_nothing_behind() -> None:
+    """What was taken for it is let go of before the error is passed on."""
+    audience = Audience(1, None, lambda: None)
+    broadcast = Broadcast()
+    broadcast.publish(frame(1))
+    let_go: list[int] = []
+    first = audience.seat({}, broadcast.feed, manner(), ExitStack())
+    held = ExitStack()
+    held.callback(let_go.append, 1)
     with pytest.raises(Unavailable):
-        broken.begin()
-    assert left == ["read", "unread", "empty", "broken"]
+        audience.seat({}, broadcast.feed, manner(), held)
+    assert (let_go, audience.count, broadcast.viewers) == ([1], 1, 1)
+    first.close()
+    assert (audience.count, broadcast.viewers) == (0, 0)
+
+
+def test_an_old_picture_is_not_the_first_one() -> None:
+    """With `fresh`, a viewer who comes waits for the next picture rather than see one of long ago."""
+    broadcast = Broadcast()
+    broadcast.publish(frame(1))
+    time.sleep(0.15)
+    assert number_of(next(live(broadcast, manner()))) == 1
+    threading.Timer(0.1, broadcast.publish, (frame(2),)).start()
+    assert number_of(next(live(broadcast, manner(fresh=0.1)))) == 2
+
+
+def test_what_the_pacer_held_back_comes_when_nothing_follows() -> None:
+    """The last picture of a source that falls silent is shown, though it came too early for the cap."""
+    broadcast = Broadcast()
+    broadcast.publish(frame(1))
+    stream = live(broadcast, manner(fps=2))
+    assert number_of(next(stream)) == 1
+    broadcast.publish(frame(2))
+    assert number_of(next(stream)) == 2
+    stream.close()
+
+
+def test_silence_ends_a_stream() -> None:
+    """Nothing new for so long: the iterator ends, and the viewer may come back."""
+    broadcast = Broadcast()
+    broadcast.publish(frame(1))
+    assert len(list(live(broadcast, manner(silence=0.5)))) == 1
+
+
+def test_listeners_hear_of_news_and_of_the_end() -> None:
+    """Each is called once a value and at the close, until it is taken off."""
+    broadcast = Broadcast()
+    heard: list[int] = []
+
+    def listener() -> None:
+        heard.append(1)
+
+    broadcast.listen(listener)
+    broadcast.publish(frame(1))
+    broadcast.close()
+    assert len(heard) == 2
+    broadcast.unlisten(listener)
+    broadcast.publish(frame(2))
+    assert len(heard) == 2
 
 
 def test_the_rate_follows_what_happens() -> None:

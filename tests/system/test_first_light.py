@@ -137,7 +137,7 @@ def test_a_dead_camera_says_why_on_the_annotated_stream_and_comes_back(start: St
         seen: list[str] = []
         camera.kill()
         back: Running | None = None
-        for chunk in answer.iter_content(None):
+        while chunk := answer.raw.read1(65536):
             for part in reader.feed(chunk):
                 seen.append(part.headers.get("x-no-signal", ""))
             if back is None and any(seen):
