@@ -1,0 +1,1 @@
+"""The benchmarks, one module each: `NAME`, `TITLE`, `run(bench) -> list[Sample]` and `targets(samples)`."""
