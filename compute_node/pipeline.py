@@ -162,8 +162,10 @@ class Pipeline:
                     picture, version = self._ingest.frames.get()
                     self._figures.drop("busy", self._came(seen, version) - 1)
                     seen = version
-                    if picture is not None and not self._stopping.is_set():
-                        self._one(picture, detector)
+                    if picture is None or self._stopping.is_set():
+                        continue
+                    found, image = self._look(picture, detector)
+                self._show(picture, found, image)
             except FoglineError as error:
                 self.problem = error.detail
                 self._figures.drop("bad picture")
@@ -181,31 +183,38 @@ class Pipeline:
         self._figures.came(frames)
         return frames
 
-    def _one(self, picture: Picture, detector: ScaledDetector) -> None:
+    def _look(self, picture: Picture, detector: ScaledDetector) -> tuple[Found, Image | None]:
+        """What is in `picture`, and its pixels if they were needed for that: the work for which a turn is taken."""
         frame = picture.frame
         self._sequence = frame.sequence
         if frame.no_signal is not None:
-            self.problem = frame.no_signal
-            self.pictures.publish(frame)
-            self._publish_results(Found(frame, [], 0.0, frame.no_signal))
-            return
-        drawn = self.pictures.idle_seconds < PIXELS_LINGER
-        shown = self.key.size(frame) if drawn else (1, 1)
-        image: Image | None = None
-        gated = self._gate is not None and self._still(self._gate, picture)
-        if gated:
-            found = replace(self._last, frame=frame, inference_ms=0.0, gated=True)
-        else:
-            needed = detector.needs(frame.width, frame.height)
-            image = self._decode(picture, max(needed[0], shown[0]), max(needed[1], shown[1]))
-            found = self._search(image, frame, detector)
-        self.problem = None
+            return Found(frame, [], 0.0, frame.no_signal), None
+        if self._gate is not None and self._still(self._gate, picture):
+            return replace(self._last, frame=frame, inference_ms=0.0, gated=True), None
+        needed = detector.needs(frame.width, frame.height)
+        shown = self.key.size(frame) if self._watched else (1, 1)
+        image = self._decode(picture, max(needed[0], shown[0]), max(needed[1], shown[1]))
+        return self._search(image, frame, detector), image
+
+    def _show(self, picture: Picture, found: Found, image: Image | None) -> None:
+        """Publish what was found, with a picture if somebody looks. image: the pixels, where `_look` needed them."""
+        frame = picture.frame
+        self.problem = frame.no_signal
         self._publish_results(found)
-        if drawn:
-            image = self._decode(picture, *shown) if image is None else image
-            self.pictures.publish(self._draw(picture, image, shown, found))
+        if frame.no_signal is not None:
+            self.pictures.publish(frame)
+            return
+        if self._watched:
+            size = self.key.size(frame)
+            if image is None or image.shape[1] < size[0]:
+                image = self._decode(picture, *size)
+            self.pictures.publish(self._draw(picture, image, size, found))
             self._figures.drew()
-        self._figures.found(frame.captured_at, gated=gated)
+        self._figures.found(frame.captured_at, gated=found.gated)
+
+    @property
+    def _watched(self) -> bool:
+        return self.pictures.idle_seconds < PIXELS_LINGER
 
     def _still(self, gate: MotionGate, picture: Picture) -> bool:
         with self._figures.timed("decode"):

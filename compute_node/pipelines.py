@@ -15,6 +15,7 @@ from compute_node.turns import Turns
 from mesh.errors import NoCapacity
 from mesh.logs import logger
 
+AHEAD = 1  # frames beyond the cores: one is decoded while the others are searched, so that no core waits
 ELSEWHERE = 2  # frames at work a core when a GPU or the like does the inference
 LINGER = 5.0  # seconds that a pipeline outlives its last viewer: a page that reloads finds it warm
 log = logger(__name__)
@@ -38,7 +39,7 @@ class Pipelines:
         self._ingests = ingests
         self._metrics = metrics
         cores = os.cpu_count() or 1
-        self._turns = Turns(cores)
+        self._turns = Turns(cores + AHEAD)
         # A frame on another device leaves the CPU free meanwhile, for decoding the next ones.
         self._turns_elsewhere = Turns(ELSEWHERE * cores)
         self._quality = quality
