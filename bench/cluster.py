@@ -18,6 +18,7 @@ from bench.processes import Failed, Missing, Process, free_port
 from bench.session import SIZES, Bench
 
 BEAT_SECONDS = 1.0
+FP32, FASTEST = "openvino:cpu", "auto"  # in which precision a node computes: as named, or what it measured fastest
 DEVICE = "/dev/video0"
 DEFAULTS = ("yolov3-tiny", "ssdlite-mobilenet-v2")  # a node pulls those that are missing before it starts
 
@@ -106,6 +107,7 @@ def mesh(
     size: str = "720p",
     slots: int = 0,
     data: Path | None = None,
+    engine: str = FP32,
 ) -> Iterator[Mesh]:
     """Registry, `cameras` cameras and one compute node that has loaded `algorithm`; all ended with the context."""
     folder = bench.folder / f"mesh-{time.monotonic_ns()}"
@@ -125,7 +127,7 @@ def mesh(
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         words = ["--port", str(port), "--registry", registry, "--name", "compute", "--model", model]
-        words += ("--algorithms", algorithm, "--slots", str(slots or max(2 * cameras, 4)))
+        words += ("--engine", engine, "--algorithms", algorithm, "--slots", str(slots or max(2 * cameras, 4)))
         compute = stack.enter_context(
             bench.fogline("compute", "compute", *words, "--data", str(data or models(bench)), *common)
         )

@@ -80,7 +80,7 @@ class Pipelines:
                         retry_after=5,
                     )
                 ingest = self._ingests.take(key.camera, self._metrics.passed_over)
-                here = algorithm.info.engine.endswith(":cpu")
+                here = algorithm.info.engine.partition(":")[2].startswith("cpu")
                 turns = self._turns if here else self._turns_elsewhere
                 pipeline = Pipeline(key, algorithm, ingest, turns, self._metrics, quality=self._quality)
                 self._running[key] = pipeline

@@ -46,20 +46,19 @@ def count(call: Callable[[], Any], seconds: float, callers: int) -> float:
     return sum(done) / (time.perf_counter() - begun)
 
 
-def openvino_rates(path: str, seconds: float) -> dict[str, float]:
+def openvino_rates(path: str, seconds: float, precision: str) -> dict[str, float]:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would send a message
     import openvino  # noqa: PLC0415
 
     core = openvino.Core()
     rates = {}
     for hint in ("LATENCY", "THROUGHPUT"):
-        # bfloat16, where a CPU has it, is another precision than the one that the product runs.
-        model = core.compile_model(path, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32"})
+        model = core.compile_model(path, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision})
         shape = [d.get_length() if d.is_static else 1 for d in model.input(0).get_partial_shape()]
         data = prepared(shape, model.input(0).get_element_type().get_type_name())
         if hint == "LATENCY":
             request = model.create_infer_request()
-            rates["openvino one caller"] = count(lambda: request.infer([data], share_inputs=True), seconds, 1)  # noqa: B023
+            rates["one caller"] = count(lambda: request.infer([data], share_inputs=True), seconds, 1)  # noqa: B023
             continue
         queue = openvino.AsyncInferQueue(model)
         for _ in range(WARM):
@@ -70,32 +69,13 @@ def openvino_rates(path: str, seconds: float) -> dict[str, float]:
             queue.start_async([data], share_inputs=True)
             done += 1
         queue.wait_all()
-        rates["openvino at once"] = done / (time.perf_counter() - begun)
+        rates["at once"] = done / (time.perf_counter() - begun)
     return rates
 
 
-def onnxruntime_rates(path: str, seconds: float) -> dict[str, float]:
-    import onnxruntime  # noqa: PLC0415
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = session.get_inputs()[0]
-    data = {given.name: prepared(list(given.shape), given.type)}
-    return {
-        "onnxruntime one caller": count(lambda: session.run(None, data), seconds, 1),
-        "onnxruntime at once": count(lambda: session.run(None, data), seconds, CALLERS),
-    }
-
-
 def main() -> None:
-    path, seconds = sys.argv[1], float(sys.argv[2])
-    rates = openvino_rates(path, seconds)
-    try:
-        rates |= onnxruntime_rates(path, seconds)
-    except Exception as error:  # noqa: BLE001  its exceptions have no common base; the other engine's figures count
-        print(f"onnxruntime cannot run it: {error}", file=sys.stderr)
-    print(json.dumps(rates))
+    path, seconds, precision = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+    print(json.dumps(openvino_rates(path, seconds, precision)))
 
 
 if __name__ == "__main__":

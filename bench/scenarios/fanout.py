@@ -13,17 +13,16 @@ from bench.swarm import ceiling, watch
 
 NAME = "fanout"
 TITLE = "viewers of one camera, 1 to 1,024, against ustreamer, mjpg-streamer, motion and the original's design"
-VIEWERS = (1, 64, 256, 1024)
-SECONDS = 5.0
+VIEWERS = {"720p": (1, 64, 256, 1024), "480p": (256,)}
+QUICK = {"720p": (1, 64)}
+SECONDS = 4.0
 
 
 def run(bench: Bench) -> list[Sample]:
     samples: list[Sample] = []
-    counts = (1, 64) if bench.quick else VIEWERS
-    sizes = ("720p",) if bench.quick else ("720p", "480p")
     absent: set[str] = set()
     for number in range(bench.rounds):
-        for size in sizes:
+        for size, counts in (QUICK if bench.quick else VIEWERS).items():
             samples.append(Sample("swarm alone", f"{size} ceiling", number, ceiling(bench, size)))
             for server in SERVERS:
                 if server.name in absent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import threading
 import time
@@ -14,6 +15,7 @@ import zxingcpp
 
 from compute_node.algorithms import LoadContext, load, measure_fps, names, registry
 from compute_node.algorithms.base import Algorithm, Image, Options
+from compute_node.engines import available
 from mesh.errors import NotFound, SetupProblem
 
 BUILT_IN = ["yolo", "ssd", "haar", "hog", "motion", "qr", "echo"]
@@ -203,13 +205,29 @@ def test_qr_reads_codes_and_line_codes_and_says_where(context: LoadContext) -> N
     assert detect(placed(symbol, 0, 0), Options(labels=frozenset({"another"}))) == []
 
 
+@pytest.mark.skipif("openvino:cpu.bf16" not in available(), reason="hardware: this CPU has no bfloat16 units")
+def test_bfloat16_sees_what_fp32_sees(installed: LoadContext) -> None:
+    """The same things in the same places, with scores that differ little; and it says that it is bfloat16."""
+    picture = astronaut(installed.data)
+    seen = {}
+    for engine in ("openvino:cpu", "openvino:cpu.bf16"):
+        algorithm = load("yolo", dataclasses.replace(installed, engine=engine))
+        assert algorithm.info.engine == engine
+        seen[engine] = max(algorithm.detector()(picture, Options()), key=lambda d: d.confidence)
+        algorithm.close()
+    exact, short = seen.values()
+    assert short.label == exact.label == "person"
+    assert abs(short.confidence - exact.confidence) < 0.02
+    assert max(abs(a - b) for a, b in zip(short.box, exact.box, strict=True)) <= 4
+
+
 def test_yolo_finds_the_astronaut_and_obeys_its_options(installed: LoadContext) -> None:
     """A person where she is; none at an absurd confidence; none when only cats are asked for."""
     algorithm = load("yolo", installed)
     picture = astronaut(installed.data)
     info = algorithm.info
     assert (info.id, info.model, info.input, len(info.labels)) == ("yolo", "yolov3-tiny", (416, 416), 80)
-    assert info.engine in ("openvino:cpu", "onnxruntime:cpu")
+    assert info.engine in ("openvino:cpu", "openvino:cpu.bf16", "onnxruntime:cpu")
     detect = algorithm.detector()
     best = max(detect(picture, Options()), key=lambda d: d.confidence)
     assert best.label == "person"

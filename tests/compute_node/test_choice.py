@@ -165,22 +165,23 @@ def test_the_choice_is_remembered_until_something_changes(
 
     monkeypatch.setattr(choice, "measure", counting)
     question = Question("tiny", model.path, model.record.sha256, trial_picture(HW), agreement(model.record))
+    here = len(candidates())
     first = choose(question, "auto", tmp_path / "data")
     again = choose(question, "auto", tmp_path / "data")
     assert first.engine == again.engine
-    assert measured == [2]
+    assert measured == [here]
     (kept,) = choice.remembered(tmp_path / "data")
     assert kept.engine == first.engine
-    assert set(kept.figures) == {"openvino:cpu", "onnxruntime:cpu"}
+    assert {"openvino:cpu", "onnxruntime:cpu"} <= set(kept.figures)
     monkeypatch.setattr(choice, "version", lambda _engine: "99.0")
     choose(question, "auto", tmp_path / "data")
-    assert measured == [2, 2]
+    assert measured == [here, here]
     for file in (tmp_path / "data" / "engines").glob("*.json"):
         file.write_bytes(b"{")
     choose(question, "auto", tmp_path / "data")
-    assert measured == [2, 2, 2]
+    assert measured == [here, here, here]
     assert choose(question, "onnxruntime", tmp_path / "data").engine == "onnxruntime:cpu"
-    assert measured == [2, 2, 2], "a single candidate is not measured"
+    assert measured == [here, here, here], "a single candidate is not measured"
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_memory(installed: ModelStore, tmp_path: Path) -> None:
