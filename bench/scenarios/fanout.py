@@ -15,7 +15,7 @@ NAME = "fanout"
 TITLE = "viewers of one camera, 1 to 1,024, against ustreamer, mjpg-streamer, motion and the original's design"
 VIEWERS = {"720p": (1, 64, 256, 1024), "480p": (256,)}
 QUICK = {"720p": (1, 64)}
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 def run(bench: Bench) -> list[Sample]:
