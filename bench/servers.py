@@ -17,6 +17,8 @@ class Serving:
     process: Process
     url: str
 
+MOST_THREADS = 256  # viewers of the fallback, which holds a thread for each
+
 
 @dataclass(frozen=True)
 class Server:
@@ -52,6 +54,8 @@ def fogline(bench: Bench, size: str, *, fanout: str = "", path: str = "/stream.j
     name = f"fogline {fanout}".strip()
     data = bench.folder / f"camera-{port}"
     environment = {**fake_device(bench, size), **({"FOGLINE_FANOUT": fanout} if fanout else {})}
+    if fanout == "threads":
+        environment["FOGLINE_THREADS"] = str(MOST_THREADS + 16)
     words = ("camera", "--source", DEVICE, "--port", str(port), "--data", str(data), "--log", "json")
     with bench.fogline(name, *words, "--registry", "http://127.0.0.1:9", environment=environment) as process:
         base = f"http://127.0.0.1:{port}"
@@ -135,7 +139,7 @@ def original(bench: Bench, size: str) -> Iterator[Serving]:
 
 SERVERS = (
     Server("fogline", fogline),
-    Server("fogline threads", fogline_threads, 48),
+    Server("fogline threads", fogline_threads, MOST_THREADS),
     Server("ustreamer", ustreamer),
     Server("mjpg-streamer", mjpg_streamer),
     Server("motion", motion, 64),

@@ -52,6 +52,8 @@ def openvino_rates(path: str, seconds: float, precision: str) -> dict[str, float
 
     core = openvino.Core()
     rates = {}
+    if precision.upper() not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        precision = "f32"  # the node has nothing else then, either
     for hint in ("LATENCY", "THROUGHPUT"):
         model = core.compile_model(path, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": precision})
         shape = [d.get_length() if d.is_static else 1 for d in model.input(0).get_partial_shape()]
