@@ -17,6 +17,7 @@ class Serving:
     process: Process
     url: str
 
+
 MOST_THREADS = 256  # viewers of the fallback, which holds a thread for each
 
 

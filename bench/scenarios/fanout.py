@@ -44,7 +44,11 @@ def _measure(bench: Bench, server: Server, size: str, counts: Sequence[int], num
         for viewers in counts:
             if viewers > server.most:
                 continue
-            figures = measure(bench, serving, viewers)
+            try:
+                figures = measure(bench, serving, viewers)
+            except Failed as why:  # some servers cannot take a thousand; what they did before counts
+                bench.note(f"{server.name} failed with {viewers} viewers in round {number + 1}: {why}")
+                break
             bench.say(
                 f"round {number + 1} {size} {viewers:>5} viewers {server.name:<16} "
                 f"{figures['vf_per_cpu_s']:>9,.0f} vf/CPU-s  slowest {figures['fps_min']:.1f} fps"
