@@ -143,7 +143,8 @@ def test_streams_end_cleanly_with_the_service(live: Running) -> None:
     wait_for(lambda: viewers(live) == 20, 5, "viewers")
     begun = [one.recv(1 << 16) for one in streams]  # a stream that has not begun is refused, which is another test
     assert live.stop() < 4.5
-    for one, data in zip(streams, begun, strict=True):
+    for one, first in zip(streams, begun, strict=True):
+        data = first
         while chunk := one.recv(1 << 16):
             data += chunk
         head, _, body = data.partition(b"\r\n\r\n")
