@@ -19,7 +19,7 @@ from bench.machine import ROOT, load, machine, machine_line
 from bench.processes import Failed, Missing
 from bench.session import Bench, scratch
 
-SCENARIOS = ("fanout", "endtoend", "detections", "ingest", "slow", "latency", "overload", "soak")
+SCENARIOS = ("fanout", "endtoend", "detections", "ingest", "slow", "latency", "overload", "registry", "soak")
 BUSY = 0.3  # cores that others take, from which on figures are doubtful
 Ran = tuple[dict[str, Any], list[Target]]
 

@@ -45,7 +45,8 @@ class CameraService:
         self._variants = Variants(self._broadcast, self._metrics)
         self.fanout = Fanout(self._metrics.evicted.inc) if settings.fanout == "auto" else None
         self._audience = Audience(settings.threads, self.fanout, self._metrics.evicted.inc)
-        self._membership = Membership(RegistryClient(settings.registry), identity.node_id, self._manifest, self._beat)
+        self._client = RegistryClient(settings.registry)
+        self._membership = Membership(self._client, identity.node_id, self._manifest, self._beat)
         options = SourceOptions(
             data=settings.data,
             width=settings.width or None,
@@ -111,7 +112,7 @@ class CameraService:
             "Picture": f"{view.width} × {view.height} pixels" if view.width else None,
             "Frames a second": self._capture.fps,
             "Viewers": self._audience.count,
-            "Mesh": self._membership.problem or f"joined at {self._settings.registry}",
+            "Mesh": self._membership.problem or f"joined at {self._client.url}",
         }
 
     def _manifest(self) -> dict[str, Any]:

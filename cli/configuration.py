@@ -7,7 +7,7 @@ import importlib
 import sys
 from typing import Any
 
-from cli.settings import StatusSettings, UpSettings
+from cli.settings import DiscoverSettings, DoctorSettings, SimulateSettings, StatusSettings, UpSettings
 from mesh.settings import DATA, fields_of, kind_of, option_of, variable_of
 
 INTRODUCTION = """# Configuration
@@ -30,7 +30,12 @@ def markdown() -> str:
     """The whole page."""
     classes: list[tuple[str, type[Any]]] = [("up", UpSettings)]
     classes += [(role, getattr(importlib.import_module(module), name)) for role, module, name in ROLES]
-    classes.append(("status` · `doctor", StatusSettings))
+    classes += [
+        ("status", StatusSettings),
+        ("doctor", DoctorSettings),
+        ("discover", DiscoverSettings),
+        ("simulate", SimulateSettings),
+    ]
     return INTRODUCTION + "".join(f"\n## `{name}`\n{_table(cls)}" for name, cls in classes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -19,12 +20,15 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.models import DEFAULTS, missing_defaults
-from cli.settings import StatusSettings
+from cli.settings import DoctorSettings
 from mesh.client import RegistryClient
-from mesh.errors import FoglineError
+from mesh.discovery import SETTLE_SECONDS, browse, ranked
+from mesh.errors import FoglineError, Unavailable
 from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
 from mesh.server import port_is_free
 
+REGISTRY_PORT = 5050
+SEARCH_SECONDS = 3.0  # of the network for a registry, where none answers
 DISK_NEEDED = 1.0  # gigabytes: models, logs, and the registry's log of changes
 CLOCK_TOLERANCE = 2.0  # seconds: the Date header has whole seconds, and latencies are shown in milliseconds
 SIGNS = {"ok": ("✔", "green"), "note": ("•", "cyan"), "bad": ("✘", "red")}
@@ -40,7 +44,7 @@ class Finding:
     remedy: str = ""
 
 
-def run(settings: StatusSettings) -> None:
+def run(settings: DoctorSettings) -> None:
     """Print every finding; exit with 1 when one is bad."""
     findings = [finding for check in CHECKS for finding in check(settings)]
     if settings.json:
@@ -57,7 +61,7 @@ def run(settings: StatusSettings) -> None:
         sys.exit(1)
 
 
-def _machine(_settings: StatusSettings) -> Iterator[Finding]:
+def _machine(_settings: DoctorSettings) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
@@ -75,7 +79,7 @@ def _machine(_settings: StatusSettings) -> Iterator[Finding]:
             yield Finding("cpu", "ok", "AVX2" + (", VNNI (fast INT8)" if "vnni" in flags else ""))
 
 
-def _data(settings: StatusSettings) -> Iterator[Finding]:
+def _data(settings: DoctorSettings) -> Iterator[Finding]:
     folder = settings.data if settings.data.exists() else settings.data.parent
     if not os.access(folder, os.W_OK):
         yield Finding(
@@ -89,14 +93,14 @@ def _data(settings: StatusSettings) -> Iterator[Finding]:
         yield Finding("data", "ok", f"{settings.data}: {free:.0f} GB free")
 
 
-def _models(settings: StatusSettings) -> Iterator[Finding]:
+def _models(settings: DoctorSettings) -> Iterator[Finding]:
     for name in missing_defaults(settings.data):
         yield Finding("models", "bad", f"{name} is not installed", f"./fogline models pull {name}")
     for name in set(DEFAULTS).difference(missing_defaults(settings.data)):
         yield Finding("models", "ok", f"{name} is installed")
 
 
-def _engines(_settings: StatusSettings) -> Iterator[Finding]:
+def _engines(_settings: DoctorSettings) -> Iterator[Finding]:
     try:
         from compute_node.engines import found, missing  # noqa: PLC0415  it loads the engines, which takes a second
     except ImportError:
@@ -113,7 +117,7 @@ def _engines(_settings: StatusSettings) -> Iterator[Finding]:
         yield Finding("engines", "note", f"{name}: {reason}")
 
 
-def _devices(_settings: StatusSettings) -> Iterator[Finding]:
+def _devices(_settings: DoctorSettings) -> Iterator[Finding]:
     devices = sorted(Path("/dev").glob("video*"))
     if not devices:
         yield Finding("cameras", "note", "no camera is plugged into this machine (network cameras need none)")
@@ -129,27 +133,59 @@ def _devices(_settings: StatusSettings) -> Iterator[Finding]:
             )
 
 
-def _ports(_settings: StatusSettings) -> Iterator[Finding]:
-    uses = {8080: "dashboard", 5050: "registry", CAMERA_PORT: "camera", COMPUTE_PORT: "compute"}
+def _ports(_settings: DoctorSettings) -> Iterator[Finding]:
+    uses = {8080: "dashboard", REGISTRY_PORT: "registry", CAMERA_PORT: "camera", COMPUTE_PORT: "compute"}
     for port, use in uses.items():
         if port_is_free("127.0.0.1", port):
             yield Finding("ports", "ok", f"{port} ({use}) is free")
         elif _is_fogline(port):
             yield Finding("ports", "ok", f"{port} ({use}) is Fogline's")
         else:
-            remedy = {8080: "use --port", 5050: "use --registry-port"}.get(port, "nothing: the next free port is taken")
+            remedy = {8080: "use --port", REGISTRY_PORT: "use --registry-port"}.get(
+                port, "nothing: the next free port is taken"
+            )
             yield Finding("ports", "note", f"{port} ({use}) is taken by another program", remedy)
 
 
-def _mesh(settings: StatusSettings) -> Iterator[Finding]:
-    client = RegistryClient(settings.registry)
+def _registry(settings: DoctorSettings) -> Iterator[Finding]:
+    """Which registry a node on this machine would join, and how it comes to know it."""
     try:
-        nodes = client.nodes(state="any")["nodes"]
-    except FoglineError as error:
-        yield Finding("registry", "bad", error.detail, "start one with ./fogline up, or name it with --registry")
+        where, network = _where(settings.registry), "none answers on this network"
+    except Unavailable as problem:
+        where, network = None, problem.detail
+    if where is None:
+        yield Finding(
+            "registry",
+            "bad",
+            f"none is named, none runs on this machine, and {network}",
+            "start one with ./fogline up, on another machine with --host 0.0.0.0; or name it with --registry"
+            " (FOGLINE_REGISTRY): it is not found through a router, a VPN or out of a container",
+        )
         return
-    yield Finding("registry", "ok", f"{settings.registry} answers and knows {len(nodes)} nodes")
-    yield from _clock(settings.registry)
+    yield Finding("registry", "ok", f"{where.url}: {where.how}")
+    if where.others:
+        yield Finding(
+            "registry",
+            "note",
+            f"another mesh announces itself, too: {', '.join(where.others)}",
+            "name the registry that is meant with --registry (FOGLINE_REGISTRY) on every node",
+        )
+
+
+def _mesh(settings: DoctorSettings) -> Iterator[Finding]:
+    try:
+        where = _where(settings.registry)
+    except Unavailable:
+        return  # _registry has said so
+    if where is None:
+        return
+    try:
+        nodes = RegistryClient(where.url).nodes(state="any")["nodes"]
+    except FoglineError as error:
+        yield Finding("registry", "bad", error.detail, "start it, or name another one with --registry")
+        return
+    yield Finding("registry", "ok", f"it answers and knows {len(nodes)} nodes")
+    yield from _clock(where.url.partition(",")[0])
     for node in nodes:
         reason = node.get("state_reason") or ""
         if node["state"] == "unreachable":
@@ -181,6 +217,33 @@ def _clock(registry: str) -> Iterator[Finding]:
         yield Finding("clock", "ok", "agrees with the registry's")
 
 
+@dataclass(frozen=True)
+class _Where:
+    """The registry that nodes of this machine would use. url: several, with commas, of one mesh's replicas. others:
+    registries of other meshes."""
+
+    url: str
+    how: str
+    others: tuple[str, ...] = ()
+
+
+@functools.cache
+def _where(given: str) -> _Where | None:
+    """In the order in which nodes look: named, on this machine, on the network. Two checks ask for it: it is looked for
+    once. Raises Unavailable when the network cannot be searched."""
+    if given:
+        return _Where(given, "named by --registry (FOGLINE_REGISTRY)")
+    if _is_fogline(REGISTRY_PORT):
+        return _Where(f"http://127.0.0.1:{REGISTRY_PORT}", "found on this machine, as none is named")
+    found = browse(SEARCH_SECONDS, settle=SETTLE_SECONDS)
+    if not found:
+        return None
+    best = ranked(found)
+    others = tuple(one.name for one in found if not one.together(best[0]))
+    urls = ",".join(url for one in best for url in one.urls)
+    return _Where(urls, "found on this network by mDNS, as none is named", others)
+
+
 def _is_fogline(port: int) -> bool:
     try:
         return "version" in requests.get(f"http://127.0.0.1:{port}/healthz", timeout=1).json()
@@ -188,12 +251,13 @@ def _is_fogline(port: int) -> bool:
         return False
 
 
-CHECKS: tuple[Callable[[StatusSettings], Iterator[Finding]], ...] = (
+CHECKS: tuple[Callable[[DoctorSettings], Iterator[Finding]], ...] = (
     _machine,
     _data,
     _models,
     _engines,
     _devices,
     _ports,
+    _registry,
     _mesh,
 )

@@ -7,7 +7,7 @@ import sys
 import click
 
 from cli.options import from_settings
-from cli.settings import StatusSettings, UpSettings
+from cli.settings import DiscoverSettings, DoctorSettings, SimulateSettings, StatusSettings, UpSettings
 from mesh.errors import FoglineError
 from mesh.version import VERSION
 
@@ -70,17 +70,35 @@ for _name in ("registry", "ui", "camera", "compute"):
 @fogline.command()
 @from_settings(StatusSettings)
 def status(settings: StatusSettings) -> None:
-    """A table of nodes and sessions."""
+    """A table of nodes and sessions; live with --watch."""
     from cli.status import run
 
     run(settings)
 
 
 @fogline.command()
-@from_settings(StatusSettings)
-def doctor(settings: StatusSettings) -> None:
+@from_settings(SimulateSettings)
+def simulate(settings: SimulateSettings) -> None:
+    """Thousands of simulated nodes on real registries: joins, deaths, a cut network, a wipe, with figures."""
+    from cli.simulate import run
+
+    run(settings)
+
+
+@fogline.command()
+@from_settings(DoctorSettings)
+def doctor(settings: DoctorSettings) -> None:
     """Checks this machine and the mesh, and says how to mend what is wrong."""
     from cli.doctor import run
+
+    run(settings)
+
+
+@fogline.command()
+@from_settings(DiscoverSettings)
+def discover(settings: DiscoverSettings) -> None:
+    """Registries and ONVIF cameras that answer on the network, and how to add them."""
+    from cli.discover import run
 
     run(settings)
 

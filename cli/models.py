@@ -161,6 +161,9 @@ def quantize(name: str, folder: Path, max_loss: float, as_default: bool, store: 
     skipped = f"; {len(split.unreadable)} pictures could not be read" if split.unreadable else ""
     click.echo(f"{len(split.calibration)} pictures calibrated, {len(split.evaluation)} others judged{skipped}\n")
     table = Table("", name, variant, "", box=None, pad_edge=False)
+    before, after = result.engines
+    table.add_row("ran on", before, after, "")
+    table.add_row("in", _precision(before), f"INT8, the rest in {_precision(after)}", "")
     table.add_row("mAP50", f"{figures.map50_before:.3f}", f"{figures.map50_after:.3f}", f"{-figures.loss:+.3f}")
     speeds = (f"{figures.fps_before:.1f}", f"{figures.fps_after:.1f}", f"{figures.speedup:.2f} ×")
     table.add_row("pictures/s, all cores", *speeds)
@@ -267,6 +270,13 @@ def _bar(title: str, console: Console) -> Iterator[Callable[[str, int, int | Non
             bars.update(task, description=f"{title}: {file}", completed=done, total=total)
 
         yield progress
+
+
+def _precision(engine: str) -> str:
+    """What an engine computes in: `openvino:cpu.bf16` says so, CPUs do FP32 else, other devices have their own."""
+    if engine.endswith(".bf16"):
+        return "bfloat16"
+    return "FP32" if engine.endswith(":cpu") else "the device's own precision"
 
 
 def _dims(size: str | None) -> tuple[int, int] | None:

@@ -31,9 +31,49 @@ class UpSettings:
 
 
 @dataclass(frozen=True)
-class StatusSettings:
+class AskSettings:
     """Where to ask."""
 
-    registry: str = setting("http://127.0.0.1:5050", "address of the registry", metavar="URL")
-    data: Path = setting(DATA, "data folder of this machine's nodes", metavar="DIR")
+    registry: str = setting(
+        "",
+        "address of the registry, or several separated by commas; when empty, the one on this machine, else the one"
+        " that answers on this network",
+        metavar="URL",
+    )
     json: bool = setting(False, "print JSON instead of tables")
+
+
+@dataclass(frozen=True)
+class StatusSettings(AskSettings):
+    """What is shown of the mesh."""
+
+    watch: bool = setting(False, "keep the tables up to date until Ctrl-C")
+
+
+@dataclass(frozen=True)
+class DoctorSettings(AskSettings):
+    """What is checked."""
+
+    data: Path = setting(DATA, "data folder of this machine's nodes", metavar="DIR")
+
+
+@dataclass(frozen=True)
+class DiscoverSettings(AskSettings):
+    """What is looked for."""
+
+    seconds: float = setting(2, "seconds to wait for answers from the network", least=0.5, most=60)
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """A mesh of simulated nodes."""
+
+    nodes: int = setting(10_000, "simulated nodes", least=8, most=100_000)
+    registries: int = setting(1, "registry processes that share them", least=1, most=16)
+    seconds: float = setting(30, "quiet seconds in which false alarms are counted", least=1, most=86_400)
+    redis: str = setting(
+        "",
+        "an empty Redis or Valkey to use; everything in its database is wiped; an embedded one when empty",
+        metavar="URL",
+    )
+    json: str = setting("", "write the figures to this file, too", metavar="FILE")

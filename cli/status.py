@@ -1,74 +1,75 @@
-"""`./fogline status`: who is in the mesh, and what runs where."""
+"""`./fogline status`: who is in the mesh, and what runs where; once, or live with --watch."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.live import Live
 
+from cli import status_view
 from cli.settings import StatusSettings
+from cli.status_view import Reading
 from mesh.client import RegistryClient
+from mesh.errors import FoglineError, RegistryAway, SetupProblem
 
-SIGNS = {"ready": ("●", "green"), "full": ("◐", "yellow"), "draining": ("▽", "yellow"), "running": ("●", "green")}
-TROUBLE = ("▲", "red")
+REFRESH_SECONDS = 1.0
+READ_SHARE = 5  # a reading that takes long is followed by a pause so many times as long: 10,000 nodes are 6 MB
+TIMEOUT = (1.0, 5.0)  # seconds to connect, and for the answer
 
 
 def run(settings: StatusSettings) -> None:
-    """Print the tables once."""
-    client = RegistryClient(settings.registry)
-    nodes = client.nodes(state="any")["nodes"]
-    sessions = client.sessions()["sessions"]
+    """Print the tables once, or keep them up to date until Ctrl-C."""
+    client = RegistryClient(settings.registry, timeout=TIMEOUT)
     if settings.json:
-        click.echo(json.dumps({"nodes": nodes, "sessions": sessions}, indent=2))
+        reading = read(client)
+        click.echo(json.dumps({"nodes": reading.nodes, "sessions": reading.sessions}, indent=2))
         return
-    console = Console()
-    console.print(_nodes(nodes) if nodes else "No nodes yet: ./fogline camera and ./fogline compute join them.")
-    console.print(_sessions(sessions) if sessions else "No sessions.")
+    console = Console(highlight=False)
+    if not settings.watch:
+        console.print(status_view.page(read(client), console.width))
+        return
+    if not console.is_terminal:
+        raise SetupProblem("--watch needs a terminal; without it the tables are printed once, with --json as JSON")
+    try:
+        watch(lambda: read(client), console)
+    except KeyboardInterrupt:
+        return  # that is how it is ended
 
 
-def _nodes(nodes: list[dict[str, Any]]) -> Table:
-    table = Table("Node", "Kind", "State", "Slots", "Can do", title="Nodes", title_justify="left")
-    table.add_column("Address", overflow="fold")
-    for node in sorted(nodes, key=lambda n: (n["kind"], n["name"])):
-        slots = f"{node.get('free_slots', '?')} of {node['slots']} free" if node["kind"] == "compute" else ""
-        does = (
-            ", ".join(a.get("id", "") for a in node.get("algorithm", []))
-            if node["kind"] == "compute"
-            else f"{node.get('source', '')} {node.get('width') or '?'}×{node.get('height') or '?'}"
-        )
-        table.add_row(node["name"], node["kind"], _state(node), slots, does, node.get("url", ""))
-    return table
-
-
-def _sessions(sessions: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "Session", "Camera", "Algorithm", "Node", "State", "Viewers", "fps", title="Sessions", title_justify="left"
+def read(client: RegistryClient) -> Reading:
+    """Everything as the registry lists it now. Raises RegistryAway when it does not answer."""
+    nodes = client.nodes(state="any")
+    sessions = client.sessions()
+    return Reading(
+        registry=client.url,
+        nodes=nodes["nodes"],
+        sessions=sessions["sessions"],
+        stale_seconds=nodes.get("age_seconds", 0.0) if nodes.get("stale") else None,
+        preserving=bool(nodes.get("preserving")),
     )
-    for one in sessions:
-        table.add_row(
-            one["session_id"],
-            one.get("camera_name") or one["camera"],
-            one["algorithm"],
-            one.get("node_name") or "–",
-            _state(one),
-            str(one.get("viewers", 0)),
-            f"{one.get('fps', 0):.1f}",
-        )
-    return table
 
 
-def _state(item: dict[str, Any]) -> Text:
-    sign, colour = SIGNS.get(item["state"], TROUBLE)
-    reason = item.get("state_reason")
-    text = Text(f"{sign} {item['state']}", style=colour)
-    if reason:
-        text.append(f" – {reason}", style="default")
-    seen = item.get("last_seen")
-    if item["state"] == "dead" and isinstance(seen, (int, float)):
-        text.append(f" (last seen {time.strftime('%H:%M:%S', time.localtime(seen))})", style="default")
-    return text
+def watch(look: Callable[[], Reading], console: Console) -> None:
+    """Show what `look` gives, each second in place, until KeyboardInterrupt. A registry that is away is said, with the
+    last state below, and asked again."""
+    last: Reading | None = None
+    away_since = 0.0
+    away = ""
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            try:
+                last, away = look(), ""
+            except RegistryAway as error:
+                away_since = away_since if away else time.time()
+                away = error.detail
+            except FoglineError as error:
+                away_since, away = away_since if away else time.time(), error.detail
+            took = time.monotonic() - began
+            problem = status_view.away(away, away_since) if away else None
+            live.update(status_view.screen(last, problem, console.size), refresh=True)
+            time.sleep(max(REFRESH_SECONDS, took * READ_SHARE) if not away else REFRESH_SECONDS)

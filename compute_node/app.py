@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import psutil
@@ -22,6 +23,7 @@ from compute_node.settings import ComputeSettings
 from compute_node.streams import Streams
 from mesh.audience import Audience
 from mesh.client import RegistryClient
+from mesh.errors import FoglineError
 from mesh.fanout import Fanout
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
 from mesh.identity import Identity, common_fields, this_machine
@@ -31,6 +33,8 @@ from mesh.service import install
 from mesh.wire import Beat, Load
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a multipart form adds to a picture
+FAREWELL = 1.0  # seconds that viewers still get pictures after the goodbye, until the nodes that take over run
+LOOK = 0.05  # seconds between two looks at whether they do
 
 
 class ComputeService:
@@ -43,7 +47,9 @@ class ComputeService:
         self._settings = settings
         self._identity = identity
         self._port = port
+        self._leaving = threading.Event()
         self._stopping = threading.Event()
+        self._serves_until = float("-inf")  # monotonic seconds; after the goodbye there is no lease any more
         self._machine = this_machine()
         self._client = RegistryClient(settings.registry)
         self._metrics = Metrics()
@@ -58,7 +64,7 @@ class ComputeService:
             quality=settings.quality,
             on_change=self._ask_registry,
         )
-        self._sessions = Sessions(self._pipelines, self._ask_registry)
+        self._sessions = Sessions(self._pipelines, self._ask_registry, self._may_serve)
         self.fanout = Fanout(self._metrics.evicted.inc) if settings.fanout == "auto" else None
         audience = Audience(settings.threads, self.fanout, self._metrics.evicted.inc)
         self._streams = Streams(self._pipelines, self._sessions, audience, self._metrics, self._stopping.is_set)
@@ -67,7 +73,8 @@ class ComputeService:
             identity.node_id,
             self._manifest,
             self._beat,
-            lambda reply: self._sessions.obey(reply.sessions),
+            lambda reply: self._sessions.obey(reply.sessions, reply.unknown),
+            cut_off=settings.cut_off,
         )
         self._scheduler = APScheduler()
 
@@ -97,15 +104,45 @@ class ComputeService:
         threading.Thread(target=self._load, name="load algorithms", daemon=True).start()
 
     def stop(self) -> None:
-        if self._stopping.is_set():
+        if self._leaving.is_set():
             return
-        self._stopping.set()
+        self._leaving.set()
         # The mesh first, so that viewers who come back are led elsewhere; then the streams, then what feeds them.
+        self._serves_until = time.monotonic() + FAREWELL
         self._membership.stop()
+        self._wait_for_successors()
+        self._stopping.set()
         self._sessions.close()
         self._pipelines.close()
         self._streams.close()
         self._scheduler.shutdown(wait=False)
+
+    def _may_serve(self) -> bool:
+        """Whether sessions may be shown: while the lease is held, and for a moment after the goodbye."""
+        return self._membership.holds or time.monotonic() < self._serves_until
+
+    def _wait_for_successors(self) -> None:
+        """Wait until what somebody watches here runs elsewhere, at most until the farewell is over."""
+        watched = self._sessions.watched()
+        taken_over = threading.Event()
+
+        def runs_elsewhere(session_id: str) -> bool:
+            found = self._client.session(session_id)
+            taken = found["state"] == "running" and found["node"] != self._identity.node_id
+            return bool(taken or found["state"] == "ended")
+
+        def look() -> None:
+            try:
+                for session_id in watched:
+                    while not self._stopping.is_set() and not runs_elsewhere(session_id):
+                        time.sleep(LOOK)
+            except FoglineError:
+                pass  # whoever could move them is away: nobody takes over
+            taken_over.set()
+
+        if watched:
+            threading.Thread(target=look, name="farewell", daemon=True).start()
+            taken_over.wait(max(0.0, self._serves_until - time.monotonic()))
 
     def _ask_registry(self) -> None:
         """Beat at once: the registry hears what this node does, and says what it should do."""
@@ -124,15 +161,16 @@ class ComputeService:
                 self._membership.renew()
 
         self._offer.load_all(one_more)
-        if not joined and not self._stopping.is_set():
+        if not joined and not self._leaving.is_set():
             self._membership.start()  # a node without algorithms still shows up, so that somebody sees why
 
     def _sweep(self) -> None:
+        self._sessions.sweep()
         self._pipelines.sweep()
         self._streams.sweep()
 
     def _not_ready(self) -> str | None:
-        if self._stopping.is_set():
+        if self._leaving.is_set():
             return "stopping"
         if not self._offer.entries():
             return "no algorithm could be loaded" if self._offer.complete.is_set() else "algorithms are being loaded"

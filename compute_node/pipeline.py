@@ -24,6 +24,10 @@ from mesh.stream import Broadcast, Outflow, Pacer, Published
 from mesh.wire import CameraAddress, DetectedObject, Detections, FrameStamp, Gate, StreamStats
 
 SILENCE = 1.5  # seconds without a camera frame after which viewers are told why
+# The same for a camera that sends more frames than BRISK a second. Viewers who see nothing for a second ask for another
+# node: they must know before that the camera is at fault, not this node.
+BRISK_SILENCE = 0.6
+BRISK = 4.0
 PLACARD_PERIOD = 1.0  # seconds between two such pictures
 PIXELS_LINGER = 3.0  # seconds for which pictures are still drawn after the last viewer of them left
 log = logger(__name__)
@@ -139,16 +143,18 @@ class Pipeline:
         detector: ScaledDetector | None = None
         pacer = Pacer(self.key.fps)
         seen = 0
+        silence = SILENCE
         last_frame = time.monotonic()
         while not self._stopping.is_set():
             picture, version = self._ingest.frames.wait(seen, 0.25)
             now = time.monotonic()
             if picture is None:
-                if now - last_frame > SILENCE and not self._stopping.is_set():
-                    last_frame = now - SILENCE + PLACARD_PERIOD
+                if now - last_frame > silence and not self._stopping.is_set():
+                    last_frame = now - silence + PLACARD_PERIOD
                     self._tell(self._ingest.problem or "the camera node sends no frames")
                 continue
             last_frame = now
+            silence = BRISK_SILENCE if self._ingest.rate.per_second > BRISK else SILENCE
             if not pacer.admits(now):
                 self._figures.drop("fps limit", self._came(seen, version))
                 seen = version

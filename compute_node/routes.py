@@ -16,7 +16,7 @@ from compute_node.metrics import Metrics
 from compute_node.offer import Offer
 from compute_node.pipeline import PipelineKey, objects
 from compute_node.pipelines import Pipelines
-from compute_node.sessions import Sessions
+from compute_node.sessions import Session, Sessions
 from compute_node.streams import Streams
 from mesh import codec, multipart
 from mesh.errors import FoglineError, InvalidInput, NotFound
@@ -25,7 +25,7 @@ from mesh.manifest import Side
 from mesh.openapi import Answer, operation
 from mesh.service import json_reply
 from mesh.stills import Still
-from mesh.wire import Detections, Fps, FrameStamp, Gate, Problem, StreamStats
+from mesh.wire import Detections, Fps, FrameStamp, Gate, Problem, StreamStats, Token
 
 OPEN = {
     "Access-Control-Allow-Origin": "*",
@@ -33,6 +33,11 @@ OPEN = {
     "Cache-Control": "no-store",
 }
 MJPEG = Answer("Annotated MJPEG, one part a frame", media="multipart/x-mixed-replace")
+ELSEWHERE = {
+    404: Answer("It is not served here: open the registry's address", Problem),
+    409: Answer("It is placed anew: open the registry's address", Problem),
+    503: Answer("This node has lost touch with the registry, or has no picture", Problem),
+}
 Reply = Any
 
 
@@ -50,6 +55,12 @@ class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """token: the placement that the registry's address leads to; any that is in force when missing."""
+
+    token: Token | None = None
+
+
+class WatchQuery(SessionQuery, frozen=True, kw_only=True):
     """fps: frames a second at most, for this viewer."""
 
     fps: Fps | None = None
@@ -66,21 +77,26 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     """The sessions that the registry gave this node."""
     routes = Blueprint("sessions", __name__, url_prefix="/v1/sessions/<session_id>")
 
+    def asked(session_id: str) -> Session:
+        return sessions.get(session_id, codec.from_query(request.args, SessionQuery).token)
+
     @routes.get("/stream")
-    @operation("A session's annotated stream", {200: MJPEG}, query=SessionQuery, tag="sessions")
+    @operation("A session's annotated stream", {200: MJPEG, **ELSEWHERE}, query=WatchQuery, tag="sessions")
     def stream(session_id: str) -> Reply:
-        asked = codec.from_query(request.args, SessionQuery)
-        body = streams.of_session(sessions.get(session_id), asked.fps, request.environ)
+        """Ends when the session moves; the registry's address for it then leads to the new place."""
+        watch = codec.from_query(request.args, WatchQuery)
+        body = streams.of_session(sessions.get(session_id, watch.token), watch.fps, request.environ)
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/snapshot")
     @operation(
         "A session's newest annotated picture",
-        {200: Answer("An annotated picture", media="image/jpeg")},
+        {200: Answer("An annotated picture", media="image/jpeg"), **ELSEWHERE},
+        query=SessionQuery,
         tag="sessions",
     )
     def snapshot(session_id: str) -> Reply:
-        session = sessions.get(session_id)
+        session = asked(session_id)
         still = Still(streams.snapshot(session), lambda: streams.snapshots(session))
         headers = {**OPEN, **still.headers()}
         return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
@@ -88,22 +104,25 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     @routes.get("/detections")
     @operation(
         "A session's detections as server-sent events",
-        {200: Answer("One event a frame", media="text/event-stream")},
+        {200: Answer("One event a frame", media="text/event-stream"), **ELSEWHERE},
+        query=SessionQuery,
         tag="sessions",
     )
     def detections(session_id: str) -> Reply:
-        body = streams.events(sessions.get(session_id), request.environ)
+        """Ends when the session moves, as its stream does."""
+        body = streams.events(asked(session_id), request.environ)
         return Response(body, content_type="text/event-stream; charset=utf-8", headers=OPEN, direct_passthrough=True)
 
     @routes.get("/stats")
     @operation(
         "How a session's frames fare on this node",
-        {200: Answer("Rates, counts and times", StreamStats)},
+        {200: Answer("Rates, counts and times", StreamStats), **ELSEWHERE},
+        query=SessionQuery,
         tag="sessions",
     )
     def stats(session_id: str) -> Reply:
         """Asking does not count as watching: 503 while nobody watches and nothing runs."""
-        return json_reply(streams.stats(sessions.get(session_id)), headers=OPEN)
+        return json_reply(streams.stats(asked(session_id)), headers=OPEN)
 
     return routes
 

@@ -15,7 +15,7 @@ from compute_node.pipelines import Pipelines
 from compute_node.sessions import Session, Sessions
 from mesh import codec
 from mesh.audience import Audience
-from mesh.errors import SourceLost, Unavailable
+from mesh.errors import FoglineError, SourceLost, Unavailable
 from mesh.frame import Frame
 from mesh.stills import Newest
 from mesh.stream import Feed, Live, Manner, Published
@@ -49,25 +49,32 @@ class Streams:
         self._events: WeakValueDictionary[tuple[str, Published[Detections]], Feed[Detections]] = WeakValueDictionary()
 
     def of_session(self, session: Session, fps: float | None, environ: dict[str, Any]) -> Live:
-        """A session's MJPEG; ends when the registry takes the session away."""
+        """A session's MJPEG; ends when the registry takes the session away, or may have done so unheard."""
         held = ExitStack()
         pipeline = held.enter_context(self._sessions.open(session))
-        manner = self._manner(lambda: self._stopping() or session.ended.is_set(), fps)
+        manner = Manner(
+            ended=lambda: self._stopping() or session.over(),
+            lost=lambda: session.refusal() or _lost(),
+            fps=fps,
+            silence=SILENCE,
+            fresh=FRESH,
+        )
         return self._seat(environ, pipeline.pictures.feed, manner, held)
 
     def of_pipeline(self, key: PipelineKey, environ: dict[str, Any]) -> Live:
         """MJPEG without a session, as the original's calls ask for it. Raises NoCapacity without a free slot."""
         held = ExitStack()
         pipeline = held.enter_context(self._pipelines.use(key, beside=self._sessions.keys()))
-        return self._seat(environ, pipeline.pictures.feed, self._manner(self._stopping, None), held)
+        manner = Manner(ended=self._stopping, lost=_lost, silence=SILENCE, fresh=FRESH)
+        return self._seat(environ, pipeline.pictures.feed, manner, held)
 
     def events(self, session: Session, environ: dict[str, Any]) -> Live:
         """A session's detections as server-sent events."""
         held = ExitStack()
         pipeline = held.enter_context(self._sessions.open(session))
         manner = Manner(
-            ended=lambda: self._stopping() or session.ended.is_set(),
-            lost=_lost,
+            ended=lambda: self._stopping() or session.over(),
+            lost=lambda: session.refusal() or _lost(),
             chunked=True,
             hello=b": connected\n\n",
             keep_alive=b": nothing new\n\n",
@@ -75,9 +82,11 @@ class Streams:
         return self._seat(environ, self._feed(session, pipeline), manner, held)
 
     def snapshot(self, session: Session) -> Frame:
-        """A session's newest picture. Raises SourceLost when none comes in time."""
+        """A session's newest picture. Raises SourceLost when none comes in time, and what `Session.refusal` gives."""
         with self._sessions.open(session) as pipeline:
             frame = pipeline.pictures.fresh(FRESH, FIRST_PICTURE)
+            if refusal := session.refusal():  # the wait may have been long
+                raise refusal
             if frame is None:
                 raise SourceLost(pipeline.problem or "no picture came in time", retry_after=2)
             return frame
@@ -87,7 +96,7 @@ class Streams:
         """While open, the session is being watched and its newest picture is there without a wait, if it is fresh."""
         with self._sessions.open(session) as pipeline, pipeline.pictures.watch():
             pictures = pipeline.pictures
-            yield lambda: None if session.ended.is_set() or pictures.closed else pictures.recent(FRESH)
+            yield lambda: None if session.over() or pictures.closed else pictures.recent(FRESH)
 
     def stats(self, session: Session) -> StreamStats:
         """How a session's frames fare. Raises Unavailable while nobody watches it: nothing runs then."""
@@ -104,10 +113,6 @@ class Streams:
         """See that every stream ends soon."""
         self._audience.close()
 
-    @staticmethod
-    def _manner(ended: Callable[[], bool], fps: float | None) -> Manner:
-        return Manner(ended=ended, lost=_lost, fps=fps, silence=SILENCE, fresh=FRESH)
-
     def _feed(self, session: Session, pipeline: Pipeline) -> Feed[Detections]:
         session_id = session.assignment.session_id
 
@@ -121,5 +126,5 @@ class Streams:
         return self._audience.seat(environ, feed, manner, held)
 
 
-def _lost() -> SourceLost:
+def _lost() -> FoglineError:
     return SourceLost("no picture came in time; the session's state at the registry says why", retry_after=2)

@@ -11,7 +11,7 @@ from typing import Any
 from mesh.errors import Unavailable
 from mesh.fanout import Fanout
 from mesh.stream import Feed, Live, Manner
-from mesh.viewers import Viewers
+from mesh.viewers import Viewer, Viewers
 
 SPARE_THREADS = 8  # threads that viewers never take, so that health, pictures and new sessions are answered
 SPARE_FILES = 512  # descriptors that viewers never take: cameras, requests, log files, memory files
@@ -73,14 +73,19 @@ class Audience:
         comes: the fan-out says that to the viewer by itself.
         """
         with held:
-            hand_over = environ.get(OFFERED, False) is True
-            held.enter_context((self._by_fanout if hand_over else self._by_thread).take())
+            viewer = self.admit(environ, held)
             held.enter_context(feed.published.watch())
-            viewer = None if hand_over else held.enter_context(self._viewers.enter(environ.get("gunicorn.socket")))
             live = Live(feed, manner, left=held.pop_all().close, viewer=viewer)
-        if not hand_over:
+        if viewer is not None:
             live.begin()
         return live
+
+    def admit(self, environ: dict[str, Any], held: ExitStack) -> Viewer | None:
+        """A viewer's place until `held` is closed, and what watches over the thread that it holds; None when the
+        fan-out serves it. Raises Unavailable without a free place."""
+        hand_over = environ.get(OFFERED, False) is True
+        held.enter_context((self._by_fanout if hand_over else self._by_thread).take())
+        return None if hand_over else held.enter_context(self._viewers.enter(environ.get("gunicorn.socket")))
 
     def sweep(self) -> None:
         """Cut the viewers who take nothing and hold a thread. Call it every few seconds."""

@@ -90,6 +90,9 @@ class Channel:
             if viewer.pacer is not None and not viewer.pacer.admits(now):
                 viewer.missed = True
                 continue
+            if viewer.ended():  # asked for every part: this process may just have been woken from a long stop
+                fanout.attempt(viewer, viewer.end)
+                continue
             try:
                 viewer.missed = False
                 if viewer.head:
@@ -117,9 +120,9 @@ class Channel:
 class StreamViewer(Connection):
     """One viewer of a stream.
 
-    head: the answer's status line and headers, held back until the first part is there. refusal: the whole answer that
-    says an error instead. chunked: whether that head announces HTTP chunks. missed: there is a part that it has not
-    been given.
+    ended: whether it may be sent nothing more, see `Manner`. head: the answer's status line and headers, held back
+    until the first part is there. refusal: the whole answer that says an error instead. chunked: whether that head
+    announces HTTP chunks. missed: there is a part that it has not been given.
     """
 
     __slots__ = (
@@ -129,6 +132,7 @@ class StreamViewer(Connection):
         "_joined",
         "_live",
         "_refusal",
+        "ended",
         "head",
         "missed",
         "pacer",
@@ -139,6 +143,7 @@ class StreamViewer(Connection):
     ) -> None:
         super().__init__(sock)
         self.head = head
+        self.ended = live.manner.ended
         self.missed = False
         self.pacer = Pacer(live.manner.fps) if live.manner.fps else None
         self._live = live
@@ -156,7 +161,7 @@ class StreamViewer(Connection):
         channel.enter(self)
         if manner.hello:
             self.fanout.push(self, self.with_head(channel.framed(manner.hello)))
-        if published.closed or manner.ended():
+        if published.closed or self.ended():
             self.end()
         elif channel.version > first:
             self.missed = True
@@ -166,6 +171,12 @@ class StreamViewer(Connection):
         """`data` behind the answer's head, which is thereby gone."""
         head, self.head = self.head, b""
         return head + data
+
+    def resume(self) -> None:
+        if self.ended() and not self.finishing:
+            self.fanout.drop(self)  # half a picture is none: the rest of it would show what must not be shown
+        else:
+            super().resume()
 
     def sent(self) -> None:
         if self.finishing:
@@ -177,7 +188,7 @@ class StreamViewer(Connection):
         manner, channel = self._live.manner, self._channel
         assert channel is not None
         quiet_since = max(channel.at, self._joined)
-        if manner.ended() or (manner.silence is not None and now - quiet_since > manner.silence):
+        if self.ended() or (manner.silence is not None and now - quiet_since > manner.silence):
             self.end()
         elif self.missed:
             self._catch_up()
@@ -213,6 +224,9 @@ class StreamViewer(Connection):
         if channel is None or channel.part is None or not self.missed or self.part is not None:
             return
         if self.pacer is not None and not self.pacer.admits(time.monotonic()):
+            return
+        if self.ended():
+            self.end()
             return
         self.missed = False
         self.fanout.push(self, self.with_head(channel.part) if self.head else channel.part)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import requests
@@ -26,9 +27,16 @@ from mesh.errors import (
     TooLarge,
     Unavailable,
 )
-from mesh.wire import Beat, BeatReply, Registration, SessionRequest
+from mesh.wire import Beat, BeatReply, FailoverRequest, Registration, SessionRequest
 
+REGISTRY_PORT = 5050  # where a registry listens that was not told otherwise
 CONNECT_TIMEOUT = 2.0  # seconds: a host on the LAN answers in milliseconds or not at all
+NEXT_TIMEOUT = 0.5  # seconds to connect in when there is another registry to try
+HERE_TIMEOUT = 0.3  # seconds to connect in on this machine
+SEEK_SECONDS = 3.0  # of looking for a registry on the network
+SEEK_AGAIN = 10.0  # seconds without an answer after which it is looked for elsewhere
+REFUSED = "connection refused"
+LOST = "connection lost"
 READ_TIMEOUT = 5.0  # seconds: the registry's own calls to Redis give up after 1.5
 RETRIES = 2  # further tries of a call that may be sent twice without harm
 _BY_TITLE: dict[str, type[FoglineError]] = {
@@ -57,18 +65,40 @@ T = TypeVar("T")
 
 
 class RegistryClient:
-    """Speaks to one registry. Any thread may call any method.
+    """Speaks to a registry, or to the first of its replicas that answers. Any thread may call any method.
+
+    url: one address, or several separated by commas; when empty, the registry on this machine if there is one, else
+    one that announces itself on the network, sought with the first call and again when none answers for a while.
 
     Every method raises RegistryAway when no answer comes, and else the error that the registry's problem document
-    describes.
+    describes. A RegistryAway has the member `refused` when nobody listens at any address, and `live` when a registry
+    says that its Redis is away (and no other one has it): then nobody is there who could move a session.
     """
 
     def __init__(self, url: str, *, timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise SetupProblem(f"--registry (FOGLINE_REGISTRY) is {url!r}: write it as http://HOST:5050")
-        self.url = url.rstrip("/")
+        self._addresses = addresses_of(url)
+        self._given = bool(self._addresses)
+        self._present = 0  # the address that answered last
         self._timeout = timeout
+        self._seeking = threading.Lock()
+        self._away_since = float("inf")  # monotonic seconds, while none answers
         self._local = threading.local()  # requests does not promise that threads may share a session
+
+    @property
+    def url(self) -> str:
+        """The address in use, for messages; words while there is none."""
+        addresses = self._addresses
+        return addresses[self._present % len(addresses)] if addresses else "this machine or network"
+
+    @property
+    def host(self) -> str:
+        """The host of the address in use; empty while there is none."""
+        return (urlsplit(self.url).hostname or "") if self._addresses else ""
+
+    @property
+    def several(self) -> bool:
+        """Whether there are other registries to ask."""
+        return len(self._addresses) > 1
 
     # --- nodes
 
@@ -109,6 +139,10 @@ class RegistryClient:
     def session(self, session_id: str) -> dict[str, Any]:
         return self._get(f"/v1/sessions/{quote(session_id)}")
 
+    def failover(self, session_id: str, token: int) -> dict[str, Any]:
+        """Say that no frames come from the placement with this token: the session moves, once per token."""
+        return self._document("POST", f"/v1/sessions/{quote(session_id)}/failover", FailoverRequest(token=token))
+
     def end_session(self, session_id: str) -> None:
         self._send("DELETE", f"/v1/sessions/{quote(session_id)}")
 
@@ -148,21 +182,75 @@ class RegistryClient:
         raise AssertionError("unreachable")
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, str] | None) -> bytes:
-        try:
-            answer = self._session().request(
+        """Ask the address that answered last, then the others. One whose Redis is away counts as silent: another
+        may have it."""
+        addresses = self._known()
+        first = self._present
+        failures: list[RegistryAway] = []
+        for number in range(first, first + len(addresses)):
+            try:
+                answer = self._ask(addresses[number % len(addresses)], method, path, body, query)
+            except RegistryAway as error:
+                failures.append(error)
+                continue
+            except FoglineError:  # an answer all the same
+                self._answered(number % len(addresses))
+                raise
+            self._answered(number % len(addresses))
+            return answer
+        if self._away_since == float("inf"):
+            self._away_since = time.monotonic()
+        raise _nobody(failures)
+
+    def _answered(self, number: int) -> None:
+        self._present = number
+        self._away_since = float("inf")
+
+    def _ask(self, url: str, method: str, path: str, body: Any, query: dict[str, str] | None) -> bytes:
+        connect, read = self._timeout
+
+        def request() -> requests.Response:
+            return self._session().request(
                 method,
-                self.url + path,
+                url + path,
                 params=query,
                 data=codec.dump(body) if body is not None else None,
                 headers={"Content-Type": "application/json"} if body is not None else None,
-                timeout=self._timeout,
+                timeout=(min(connect, NEXT_TIMEOUT) if self.several else connect, read),
                 allow_redirects=False,
             )
+
+        try:
+            try:
+                answer = request()
+            except requests.ConnectionError as error:
+                if _reason(error) != LOST:
+                    raise
+                answer = request()  # the connection had been kept open since a registry that has ended
         except requests.RequestException as error:
-            raise RegistryAway(f"the registry at {self.url} does not answer ({_reason(error)})") from error
+            reason = _reason(error)
+            raise RegistryAway(
+                f"the registry at {url} does not answer ({reason})", refused=reason.startswith(REFUSED) or None
+            ) from error
         if answer.status_code < 300:
             return answer.content
-        raise self._problem(answer, path)
+        raise _problem(answer, url + path)
+
+    def _known(self) -> list[str]:
+        """The addresses to try. Raises RegistryAway when none was given and none is found."""
+        if self._given:
+            return self._addresses
+        with self._seeking:
+            away = time.monotonic() - self._away_since
+            if not self._addresses or away > SEEK_AGAIN:
+                self._away_since = time.monotonic()  # not at each call: a search takes seconds
+                found = _found()
+                if found and found != self._addresses:
+                    self._present = 0
+                    self._addresses = found
+            if not self._addresses:
+                raise RegistryAway("no registry found on this machine or network: give --registry")
+            return self._addresses
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -171,22 +259,61 @@ class RegistryClient:
             session.trust_env = False  # the registry is on the LAN: a proxy for the internet must not see its calls
         return session
 
-    def _problem(self, answer: requests.Response, path: str) -> FoglineError:
-        try:
-            document = codec.parse_object(answer.content)
-        except FoglineError:
-            document = {}
-        kind = _BY_TITLE.get(str(document.get("title"))) or _BY_STATUS.get(answer.status_code)
-        detail = str(document.get("detail") or f"{self.url}{path} answered {answer.status_code}")
-        if kind is None:
-            kind = RegistryAway if answer.status_code >= 500 else FoglineError
-        known = document.get("known")
-        return kind(
-            detail,
-            field=document.get("field"),
-            known=known if isinstance(known, list) else None,
-            retry_after=answer.headers.get("Retry-After") if str(answer.headers.get("Retry-After")).isdigit() else None,
-        )
+
+def addresses_of(text: str) -> list[str]:
+    """The registries' addresses in a setting. Raises SetupProblem naming the setting for what is none."""
+    addresses = [one.strip().rstrip("/") for one in text.split(",") if one.strip()]
+    for address in addresses:
+        if not address.startswith(("http://", "https://")) or not urlsplit(address).hostname:
+            raise SetupProblem(f"--registry (FOGLINE_REGISTRY) is {text!r}: write it as http://HOST:5050")
+    return addresses
+
+
+def _found() -> list[str]:
+    """Where a registry is, when nobody has said: here, else where the network says."""
+    try:
+        with socket.create_connection(("127.0.0.1", REGISTRY_PORT), HERE_TIMEOUT):
+            return [f"http://127.0.0.1:{REGISTRY_PORT}"]
+    except OSError:
+        pass
+    # Imported late: most programs are told where their registry is, and mDNS is slow to import.
+    from mesh.discovery import registries  # noqa: PLC0415
+
+    return registries(SEEK_SECONDS)
+
+
+def _nobody(failures: list[RegistryAway]) -> RegistryAway:
+    """What all addresses together have to say: the only one's failure, or a summary."""
+    if len(failures) == 1:
+        return failures[0]
+    refused = all(f.members.get("refused") for f in failures)
+    nobody = all(f.members.get("refused") or f.members.get("live") for f in failures)
+    return RegistryAway(
+        "no registry answers: " + "; ".join(f.detail for f in failures),
+        refused=refused or None,
+        live=(nobody and not refused) or None,
+        retry_after=next((f.retry_after for f in failures if f.retry_after), None),
+    )
+
+
+def _problem(answer: requests.Response, url: str) -> FoglineError:
+    try:
+        document = codec.parse_object(answer.content)
+    except FoglineError:
+        document = {}
+    kind = _BY_TITLE.get(str(document.get("title"))) or _BY_STATUS.get(answer.status_code)
+    detail = str(document.get("detail") or f"{url} answered {answer.status_code}")
+    if kind is None:
+        kind = RegistryAway if answer.status_code >= 500 else FoglineError
+    known, spread = document.get("known"), document.get("spread_seconds")
+    return kind(
+        detail,
+        field=document.get("field"),
+        known=known if isinstance(known, list) else None,
+        spread_seconds=spread if isinstance(spread, int | float) else None,
+        live=True if document.get("title") == RegistryAway.title and answer.status_code == 503 else None,
+        retry_after=answer.headers.get("Retry-After") if str(answer.headers.get("Retry-After")).isdigit() else None,
+    )
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -197,12 +324,12 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.ConnectionError):
         text = str(error).lower()
         for sign, words in (
-            ("refused", "connection refused: is it running?"),
+            ("refused", f"{REFUSED}: is it running?"),
             ("name or service", "unknown host name"),
             ("name resolution", "unknown host name"),
             ("unreachable", "network unreachable"),
         ):
             if sign in text:
                 return words
-        return "connection lost"
+        return LOST
     return type(error).__name__

@@ -29,7 +29,8 @@ from gunicorn.workers import gthread
 from mesh.audience import OFFERED
 from mesh.channel import StreamViewer
 from mesh.errors import FoglineError
-from mesh.fanout import Fanout
+from mesh.fanout import Connection, Fanout
+from mesh.journal import JournalReader, Reading
 from mesh.service import problem_reply
 from mesh.stills import Asked, Still, StillViewer, render
 from mesh.stream import Live
@@ -71,7 +72,7 @@ class HandOff:
 
         body = self._application(environ, hear)
         status, headers = said
-        if isinstance(body, Live):
+        if isinstance(body, (Live, Reading)):
             self._stream(sock, body, status, headers, new=environ.get("SERVER_PROTOCOL") == "HTTP/1.1")
         if isinstance(body, Still):
             self._still(sock, body, headers, environ)
@@ -80,18 +81,25 @@ class HandOff:
         start_response(status, headers)
         return body
 
-    def _stream(self, sock: socket.socket, live: Live, status: str, headers: Headers, *, new: bool) -> NoReturn:
+    def _stream(
+        self, sock: socket.socket, body: Live | Reading, status: str, headers: Headers, *, new: bool
+    ) -> NoReturn:
         """new: the viewer speaks HTTP/1.1 and so knows chunks."""
         own = _take(sock)
-        chunked = new and live.manner.chunked
+        chunked = new and body.chunked
         pairs = [*headers, ("Transfer-Encoding", "chunked")] if chunked else headers
         head = render(status, pairs, keep=False)
-        if self._fanout.add(StreamViewer(own, live, head, _refusal, chunked=chunked)):
+        viewer: Connection
+        if isinstance(body, Live):
+            viewer = StreamViewer(own, body, head, _refusal, chunked=chunked)
+        else:
+            viewer = JournalReader(own, body, head, chunked=chunked)
+        if self._fanout.add(viewer):
             raise StopIteration  # gunicorn: this connection is somebody else's now
-        live.close()
+        body.close()
         own.setblocking(True)
         with own, suppress(OSError):  # the viewer may have left
-            own.sendall(_refusal(live.manner.lost()))
+            own.sendall(_refusal(body.lost()))
         raise StopIteration
 
     def _still(self, sock: socket.socket, still: Still, headers: Headers, environ: dict[str, Any]) -> None:

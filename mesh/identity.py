@@ -16,12 +16,14 @@ from urllib.parse import urlsplit
 import psutil
 
 from mesh import codec
-from mesh.client import RegistryClient
+from mesh.client import addresses_of
 from mesh.errors import InvalidInput, SetupProblem
-from mesh.manifest import SCHEMA, Name, Url
+from mesh.limits import MAX_LABELS
+from mesh.manifest import SCHEMA, Labels, Name, Url
 from mesh.settings import NodeSettings
 from mesh.version import VERSION
 
+ELSEWHERE = "192.0.2.1"  # nobody's address (RFC 5737): packets to it would leave by the default route
 _MAX_SIBLINGS = 1000  # nodes of one kind and name on one machine
 
 
@@ -38,7 +40,8 @@ class Identity:
 
 def check(settings: NodeSettings) -> None:
     """Refuse at the start what the registry would refuse again and again. Raises SetupProblem naming the setting."""
-    RegistryClient(settings.registry)
+    addresses_of(settings.registry)
+    labels_of(settings.label)
     for value, kind, option, words in (
         (settings.name, Name, "--name (FOGLINE_NAME)", "at most 200 characters, without < and > and line breaks"),
         (settings.advertise or "http://x", Url, "--advertise (FOGLINE_ADVERTISE)", "write it as http://HOST:PORT"),
@@ -47,6 +50,26 @@ def check(settings: NodeSettings) -> None:
             codec.convert(value, kind)
         except InvalidInput:
             raise SetupProblem(f"{option} is {value!r:.60}: {words}") from None
+
+
+def labels_of(given: tuple[str, ...]) -> dict[str, str]:
+    """The labels that the settings give. Raises SetupProblem naming --label."""
+    option = "--label (FOGLINE_LABEL)"
+    labels: dict[str, str] = {}
+    for text in given:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or not name or not value:
+            raise SetupProblem(f"{option} is {text!r:.60}: write it as KEY=VALUE, such as zone=hall-1")
+        if name in labels:
+            raise SetupProblem(f"{option} gives {name!r:.60} twice: a label has one value")
+        labels[name] = value
+    try:
+        return codec.convert(labels, Labels)
+    except InvalidInput as error:
+        raise SetupProblem(
+            f"{option}: {error.detail}; at most {MAX_LABELS} labels of letters, digits and . _ -"
+            " (in a value also : / and spaces), a value of at most 100 characters"
+        ) from None
 
 
 def claim(data: Path, kind: str, name: str) -> Identity:
@@ -119,6 +142,7 @@ def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, 
         "ram": machine.ram,
         "cpu": machine.cpu,
         "cores": machine.cores,
+        "labels": labels_of(settings.label),
     }
 
 
@@ -143,8 +167,12 @@ def _cpu_name() -> str:
 
 
 def address_of(advertised: str, registry: str) -> str:
-    """The IP address (or host) that a manifest gives: the advertised one's, else the one that faces the registry."""
+    """The IP address (or host) that a manifest gives: the advertised one's, else the one that faces the registry (the
+    first one of several), else the one that faces other networks."""
     if advertised:
         return urlsplit(advertised).hostname or ""
-    url = urlsplit(registry)
+    addresses = addresses_of(registry)
+    if not addresses:
+        return address_towards(ELSEWHERE, 9)
+    url = urlsplit(addresses[0])
     return address_towards(url.hostname or "127.0.0.1", url.port or 80)

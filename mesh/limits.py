@@ -11,3 +11,4 @@ MAX_SLOTS = 1024  # of one node
 MAX_SIDE = 8192  # pixels of a side that a viewer may ask for
 MAX_FPS = 240  # frames per second that a viewer may ask for
 MAX_DOWNSAMPLE = 64  # the largest divisor of a picture's sides
+MAX_LABELS = 32  # labels of one node, or of one request

@@ -14,7 +14,7 @@ import msgspec
 
 from mesh import codec
 from mesh.errors import InvalidInput
-from mesh.limits import MAX_ALGORITHMS, MAX_NAME, MAX_SIDE, MAX_SLOTS, MAX_TEXT
+from mesh.limits import MAX_ALGORITHMS, MAX_LABELS, MAX_NAME, MAX_SIDE, MAX_SLOTS, MAX_TEXT
 
 SCHEMA: Final = "fogline/1"
 CAMERA_PORT = 5000
@@ -30,6 +30,8 @@ Url = Annotated[str, msgspec.Meta(max_length=MAX_TEXT, pattern=r"^https?://[^\s<
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=100_000)]
+LabelText = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/ -]*$")]
+Labels = Annotated[dict[Identifier, LabelText], msgspec.Meta(max_length=MAX_LABELS)]
 
 
 class AlgorithmEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -63,6 +65,7 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cpu: Name = ""
     cores: Annotated[int, msgspec.Meta(ge=1, le=65536)] | None = None
     accelerators: Annotated[list[Name], msgspec.Meta(max_length=64)] = []
+    labels: Labels = {}
 
 
 class CameraManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,10 +81,12 @@ class CameraManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ComputeManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
-    """A compute node. slots: how many sessions it serves at once. algorithm: those that truly loaded."""
+    """A compute node. slots: how many sessions it serves at once. serving: how many it serves at this moment; a
+    registry that does not know them hears of them by the next beat. algorithm: those that truly loaded."""
 
     kind: Literal["compute"]
     slots: Annotated[int, msgspec.Meta(ge=0, le=MAX_SLOTS)]
+    serving: Annotated[int, msgspec.Meta(ge=0, le=MAX_SLOTS)] = 0
     algorithm: Annotated[list[AlgorithmEntry], msgspec.Meta(max_length=MAX_ALGORITHMS)]
 
 
@@ -104,7 +109,9 @@ class _Original(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest that was checked: what the registry needs of it, and the document as it was sent.
 
-    original: it came by the original's calls. algorithms: id → entry. document: every field, unknown ones too.
+    original: it came by the original's calls. algorithms: id → entry. labels: what sessions may require of it, its own
+    and those that follow from the manifest (`accelerator`, `host`). fps: a camera's. serving: sessions on it.
+    document: every field, unknown ones too.
     """
 
     kind: Kind
@@ -119,6 +126,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     algorithms: dict[str, AlgorithmEntry]
     document: dict[str, Any]
     original: bool = False
+    labels: frozenset[tuple[str, str]] = frozenset()
+    fps: float | None = None
+    serving: int = 0
 
 
 def parse(document: dict[str, Any], kind: Kind | None = None) -> Manifest:
@@ -205,7 +215,20 @@ def _manifest(
         slots=slots,
         algorithms=algorithms,
         document=document,
+        labels=_labels(record),
+        fps=record.fps if isinstance(record, CameraManifest) else None,
+        serving=record.serving if isinstance(record, ComputeManifest) else 0,
     )
+
+
+def _labels(record: CameraManifest | ComputeManifest) -> frozenset[tuple[str, str]]:
+    """A node's own labels, its host, and each kind of accelerator: `openvino:gpu.0` and `onnxruntime:cuda` are gpu."""
+    found = {("host", record.host_name)}
+    for accelerator in record.accelerators:
+        device = accelerator.partition(":")[2].partition(".")[0].lower()
+        if device:
+            found.add(("accelerator", "gpu" if device in ("cuda", "tensorrt", "rocm") else device))
+    return frozenset(found | set(record.labels.items()))
 
 
 def _parse_original(document: dict[str, Any], kind: Kind) -> Manifest:

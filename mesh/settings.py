@@ -136,12 +136,26 @@ class ServiceSettings:
 class NodeSettings(ServiceSettings):
     """What every node has besides."""
 
-    registry: str = setting("http://127.0.0.1:5050", "address of the registry", metavar="URL")
+    registry: str = setting(
+        "",
+        "address of the registry, or several of its replicas separated by commas; when empty, the one on this machine,"
+        " else the one that answers on this network",
+        metavar="URL",
+    )
     name: str = setting("", "name that people see; chosen from the host's name or the source when empty")
     advertise: str = setting(
         "",
         "address at which other machines reach this node; the registry uses the one that it sees when empty",
         metavar="URL",
+    )
+    label: tuple[str, ...] = setting(
+        (), "something that sessions may ask for, such as zone=hall-1; may be repeated", metavar="KEY=VALUE"
+    )
+    cut_off: str = setting(
+        "stop",
+        "what a node does with its sessions when no registry can be reached: stop (they run elsewhere by then)"
+        " or serve (there is only one registry, and its host may go down)",
+        choices=("stop", "serve"),
     )
     fanout: str = setting(
         "auto",

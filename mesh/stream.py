@@ -221,7 +221,8 @@ class Manner:
     clients pass on each part as it comes; pictures have a length of their own, and are cheaper to read without. hello:
     bytes sent at once; without them the answer begins with the first part,
     and until then can still become an error. keep_alive: bytes sent when it is quiet for long. ended: whether the
-    stream is over, looked at about once a second. lost: the error for a viewer for whom no first part came.
+    stream is over: asked before every part, so it must be quick, and about once a second besides. lost: the error for
+    a viewer for whom no first part came.
     """
 
     ended: Callable[[], bool]
@@ -259,6 +260,15 @@ class Live:
         self._viewer = viewer
         self._parts = self._generate()
         self._first: bytes | None = None
+
+    @property
+    def chunked(self) -> bool:
+        """See `Manner`."""
+        return self.manner.chunked
+
+    def lost(self) -> FoglineError:
+        """The error for a viewer for whom no first part came."""
+        return self.manner.lost()
 
     def begin(self) -> None:
         """Wait for the first part before the headers go out: what is wrong can then still be said with a status.
@@ -316,6 +326,8 @@ class Live:
                 return
             # Without anything new, what the pacer held back may be due by now.
             if newest is not None and newest.version > given and pacer.admits(now):
+                if manner.ended():  # the wait may have been long: this process may have been stopped meanwhile
+                    return
                 given = newest.version
                 yield self.feed.part(newest.value)
                 published.outflow.one(newest.version, skipped, time.monotonic() - newest.at)

@@ -7,19 +7,31 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh.limits import MAX_FPS
-from mesh.manifest import Identifier, Name, Rate, Side
+from mesh.manifest import Identifier, Labels, Name, Rate, Side
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # grows for as long as the data lives; exact in any JSON reader
 Fps = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
 Reason = Annotated[str, msgspec.Meta(max_length=2000)]
 Gate = Literal["motion"]
+Speed = Literal["any", "fastest"]
+
+
+class Datagrams(msgspec.Struct, frozen=True, kw_only=True):
+    """Where beats may go as signed UDP datagrams. port: of the host that answered. key: in hexadecimal, for this node
+    and this boot alone."""
+
+    port: int
+    key: str
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How a node is to beat. seconds: between two beats."""
+    """How a node is to beat. seconds: between two beats. full_seconds: between two full beats by HTTP while the others
+    get through as `datagrams`; those are None where the registry takes none."""
 
     seconds: float
+    full_seconds: float = 0.0
+    datagrams: Datagrams | None = None
 
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +57,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SessionReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a node's session does. problem: why it gives no detections now, in words."""
+    """How a node's session does. problem: why it gives no detections now, in words. ready: it has a picture of its own
+    to show. ticket: the assignment's, sent when the registry has said that it does not know the session."""
 
     session_id: Identifier
     token: Token
     viewers: Count = 0
     fps: Rate = 0.0
     problem: Reason | None = None
+    ready: bool = False
+    ticket: Annotated[str, msgspec.Meta(max_length=8000)] | None = None
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +89,9 @@ class CameraAddress(msgspec.Struct, frozen=True, kw_only=True):
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """A session that a compute node should serve. token: grows with every placement; only the newest is obeyed.
     width, height: the annotated picture fits into them; fps: at most so many a second. gate: `motion` to search only
-    pictures in which something moved and to repeat the last result meanwhile."""
+    pictures in which something moved and to repeat the last result meanwhile. warm: another node serves it still; run,
+    so that viewers who come over find pictures. ticket: what the registry needs to know the session again, should it
+    lose its memory; nobody else reads it."""
 
     session_id: str
     token: int
@@ -85,20 +102,29 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     fps: float | None = None
     pinned: bool = False
     gate: Gate | None = None
+    warm: bool = False
+    ticket: str = ""
 
 
 class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the node should be serving now."""
+    """What the node should be serving now. orders: number of this state of affairs; datagrams carry it, so that a node
+    learns that there is something new. unknown: ids of reported sessions that the registry knows nothing of: neither
+    that they go on nor that they ended. The node keeps them, and sends their tickets with its next beat."""
 
     lease_seconds: float
     draining: bool = False
     sessions: list[Assignment] = []
     heartbeat: Pace | None = None
+    orders: int = 0
+    unknown: list[str] = []
 
 
 class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for one algorithm on one camera. camera: node_id or name. node: node_id or name of the compute node
-    that shall serve it, any free one when missing. gate: see `Assignment`."""
+    that shall serve it, any free one when missing. require: labels that the node must have (`{"accelerator": "gpu"}`);
+    prefer: labels that it has if one such node is free. speed: `fastest` for the fastest class of nodes that has a free
+    slot. ttl: seconds after which it ends in any case. wait: when every node is full, make the session all the same and
+    let it wait for a slot. gate: see `Assignment`."""
 
     camera: Name
     algorithm: Identifier
@@ -108,6 +134,11 @@ class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
     fps: Fps | None = None
     pinned: bool = False
     gate: Gate | None = None
+    require: Labels = {}
+    prefer: Labels = {}
+    speed: Speed = "any"
+    ttl: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] | None = None
+    wait: bool = False
 
 
 class FailoverRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh.manifest import Identifier, Kind, Name
-from mesh.wire import Gate
+from mesh.wire import Gate, Speed
 from registry.standing import NodeState
 from registry.store import SessionState
 
@@ -34,6 +34,12 @@ class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
     camera: Name | None = None
     limit: Limit | None = None
     cursor: Cursor | None = None
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """since: the id of the last event that was heard, for clients that cannot send `Last-Event-ID`."""
+
+    since: Cursor | None = None
 
 
 class NodeDocument(msgspec.Struct, kw_only=True):
@@ -81,6 +87,11 @@ class SessionDocument(msgspec.Struct, kw_only=True):
     height: int | None
     max_fps: float | None
     gate: Gate | None
+    require: dict[str, str]
+    prefer: dict[str, str]
+    speed: Speed
+    following: str | None
+    expires_at: float | None
     created_at: float
     changed_at: float
 

@@ -18,6 +18,7 @@ QUEUE = 20_000  # nodes that wait to be dialled; those beyond are found by the j
 SECONDS = 2.0  # for connection and answer together: a LAN needs milliseconds
 ANSWER_BYTES = 1024  # the status line is all that is read
 AGAIN_SECONDS = 3.0  # until a node that was not reached is dialled again
+REFUSED = "connection refused"  # its host is there, and nothing listens: the node has ended
 
 log = logger(__name__)
 
@@ -62,7 +63,8 @@ class DialBack:
         while (asked := self._asked.get()) is not None and not self._stopping.is_set():
             node_id, url = asked
             try:
-                self._store.reached(node_id, url, dial(url), AGAIN_SECONDS)
+                problem = dial(url)
+                self._store.reached(node_id, url, problem, AGAIN_SECONDS, gone=problem == REFUSED)
             except FoglineError as error:
                 log.warning("cannot note whether a node was reached; it is dialled again", reason=error.detail)
             except Exception:  # a defect met at one node's address must not leave the others undialled
@@ -86,7 +88,7 @@ def dial(url: str) -> str | None:
     except TimeoutError:
         return f"no answer within {SECONDS:g} s"
     except ConnectionRefusedError:
-        return "connection refused"
+        return REFUSED
     except socket.gaierror:
         return "unknown host name"
     except (OSError, ValueError) as error:

@@ -1,9 +1,10 @@
-"""Periodic work. Several registry processes may do it at once: each run finds only what is left to do."""
+"""Periodic work. One registry process leads and does it; should two do so at once, each finds only what is left."""
 
 from __future__ import annotations
 
 import datetime
 import logging
+import uuid
 from collections.abc import Callable
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -16,8 +17,10 @@ from registry.dialback import DialBack
 from registry.listing import Snapshots
 from registry.store import Store
 
-SWEEP_SECONDS = 0.5  # a node's death is noticed within its lease and this
-DUE_SECONDS = 1.0  # between two looks for nodes that have to be dialled again
+SWEEP_SECONDS = 0.1  # a node's death is noticed within its lease and this
+LEAD_SECONDS = 1.0  # a leader that says nothing for so long has ended
+MOST_RUNS = 10  # sweeps in one go while there is more to do
+DUE_SECONDS = 0.5  # between two looks for nodes that have to be dialled again
 WARM_SECONDS = 2.0  # the age of the lists when Redis goes away while nobody reads
 
 log = logger(__name__)
@@ -28,6 +31,9 @@ class Jobs:
 
     def __init__(self, app: Flask, store: Store, snapshots: Snapshots, dial_back: DialBack) -> None:
         self._store = store
+        self._dial_back = dial_back
+        self._me = uuid.uuid4().hex
+        self._led = False
         self._away = False
         self._scheduler = APScheduler(
             BackgroundScheduler(
@@ -53,9 +59,18 @@ class Jobs:
         self._scheduler.shutdown(wait=False)
 
     def _sweep(self) -> None:
-        swept = self._store.sweep()
-        if swept.died or swept.ended:
-            log.info("swept", nodes_died=swept.died, sessions_ended=swept.ended)
+        leads = self._store.lead(self._me, LEAD_SECONDS)
+        if leads != self._led:
+            self._led = leads
+            log.info("this registry does the periodic work" if leads else "another registry does the periodic work")
+        for _ in range(MOST_RUNS if leads else 0):
+            swept = self._store.sweep()
+            for node_id, url in swept.suspects:
+                self._dial_back.ask(node_id, url)
+            if swept.died or swept.ended or swept.suspects:
+                log.info("swept", silent=len(swept.suspects), died=swept.died, sessions_ended=swept.ended)
+            if not swept.more:
+                break
         if self._away:
             self._away = False
             log.info("Redis is back")

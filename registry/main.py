@@ -7,7 +7,7 @@ import dataclasses
 from mesh import logs
 from mesh.server import require_port, serve
 from registry.app import RegistryService
-from registry.redis_store import connection
+from registry.redis_connection import connection
 from registry.settings import RegistrySettings
 from registry.valkey import EmbeddedValkey
 

@@ -45,6 +45,33 @@ class RedisErrors:
         self._counter.labels(reason).inc()
 
 
+class Watching:
+    """How many follow `GET /v1/events` at this process, and how many took nothing and were cut."""
+
+    def __init__(self, registry: prometheus_client.CollectorRegistry) -> None:
+        self.now = prometheus_client.Gauge(
+            "fogline_registry_watchers", "Watchers of /v1/events at this process", registry=registry
+        )
+        self.evicted = prometheus_client.Counter(
+            "fogline_registry_watchers_evicted", "Watchers cut because they took nothing", registry=registry
+        )
+
+
+class Datagrams(Collector):
+    """Beats by datagram and their answers. counts: by what became of each; whoever counts may go on meanwhile."""
+
+    def __init__(self, counts: Tally[str]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        found = CounterMetricFamily(
+            "fogline_registry_datagrams", "Beats by datagram refused, and answers sent", labels=["outcome"]
+        )
+        for outcome, number in dict(self._counts).items():
+            found.add_metric([outcome], number)
+        yield found
+
+
 class StoreCollector(Collector):
     """Reads nodes, sessions and counts when it is scraped."""
 
@@ -57,7 +84,7 @@ class StoreCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         stale = GaugeMetricFamily("fogline_registry_stale", "1 while Redis is away and the lists are old")
         try:
-            view = self._snapshots.view()
+            view = self._snapshots.current(self._snapshots.view())
         except RegistryAway:
             stale.add_metric([], 1)
             yield stale

@@ -9,11 +9,11 @@ from mesh.errors import FoglineError, NotFound, RegisterAgain, RegistryAway
 from mesh.heartbeat import MANIFEST_SECONDS
 from mesh.logs import logger
 from mesh.manifest import Kind, Manifest
-from mesh.wire import Beat, BeatReply, Pace, Registration
+from mesh.wire import Beat, BeatReply, Registration
 from registry import address, standing
 from registry.dialback import DialBack
 from registry.listing import Snapshots, View, page
-from registry.settings import RegistrySettings
+from registry.pacing import Pacing
 from registry.store import NodeRecord, Store
 
 log = logger(__name__)
@@ -22,17 +22,17 @@ log = logger(__name__)
 class Nodes:
     """The registry's nodes. Any thread may call any method."""
 
-    def __init__(self, store: Store, snapshots: Snapshots, dial_back: DialBack, settings: RegistrySettings) -> None:
+    def __init__(self, store: Store, snapshots: Snapshots, dial_back: DialBack, pacing: Pacing) -> None:
         self._store = store
         self._snapshots = snapshots
         self._dial_back = dial_back
-        self._settings = settings
+        self._pacing = pacing
 
     def register(self, document: dict[str, Any], seen: str, kind: Kind | None = None) -> tuple[Registration, bool]:
         """Take the manifest `document` that came from the address `seen`; whether the node is new."""
         manifest = manifests.parse(document, kind)
         url = address.url_of(manifest, seen)
-        lease = self._settings.original_seconds if manifest.original else self._settings.lease_seconds
+        lease, pace = self._pacing.registration(manifest.node_id, manifest.boot_id, manifest.original)
         done = self._store.register(manifest, url, _names(manifest), lease)
         if done.dial:
             self._dial_back.ask(manifest.node_id, url)
@@ -42,20 +42,28 @@ class Nodes:
             node_id=manifest.node_id,
             lease_seconds=lease,
             manifest_seconds=MANIFEST_SECONDS,
-            heartbeat=Pace(seconds=self._settings.beat_seconds),
+            heartbeat=pace,
             url=url,
         )
         return answer, done.new
 
     def beat(self, node_id: str, beat: Beat) -> BeatReply:
-        result = self._store.beat(node_id, beat)
+        lease, pace = self._pacing.beat(node_id, beat.boot_id)
+        result = self._store.beat(node_id, beat, lease)
         if result is None:
-            raise RegisterAgain(f"the registry does not know node {node_id} with this boot_id: send the manifest again")
+            raise RegisterAgain(
+                f"the registry does not know node {node_id} with this boot_id: send the manifest again",
+                spread_seconds=self._pacing.spread_seconds() or None,
+            )
+        if result.dial:
+            self._dial_back.ask(node_id, result.url)
         return BeatReply(
-            lease_seconds=self._settings.lease_seconds,
+            lease_seconds=lease,
             draining=result.draining,
             sessions=result.assignments,
-            heartbeat=Pace(seconds=self._settings.beat_seconds),
+            heartbeat=pace,
+            orders=result.orders,
+            unknown=result.unknown,
         )
 
     def leave(self, node_id: str) -> None:
@@ -81,9 +89,9 @@ class Nodes:
             stale = {"stale": True}
         if record is None:
             raise self._unknown(node_id)
-        return standing.document_of(record) | stale
+        return standing.document_of(record, preserving=self._snapshots.mirror.preserving is not None) | stale
 
-    def listed(
+    def choose(
         self,
         view: View,
         *,
@@ -92,7 +100,7 @@ class Nodes:
         state: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
-    ) -> tuple[list[dict[str, Any]], str | None]:
+    ) -> tuple[list[NodeRecord], str | None]:
         """The nodes of `view` that fit, and the next page's cursor. Without `state` the dead are left out; `any` is
         every state."""
         fitting = [
@@ -102,8 +110,13 @@ class Nodes:
             and (algorithm is None or algorithm in node.algorithms)
             and _fits(node, state)
         ]
-        chosen, following = page(fitting, lambda n: (n.name.casefold(), n.node_id), limit=limit, cursor=cursor)
-        return [standing.document_of(node) for node in chosen], following
+        return page(fitting, lambda n: (n.name.casefold(), n.node_id), limit=limit, cursor=cursor)
+
+    def listed(self, view: View) -> tuple[list[dict[str, Any]], str | None]:
+        """The live nodes of `view` as documents."""
+        chosen, following = self.choose(view)
+        preserving = view.snapshot.preserving is not None
+        return [standing.document_of(node, preserving=preserving) for node in chosen], following
 
     def _unknown(self, node_id: str) -> FoglineError:
         known = (n.node_id for n in self._snapshots.view().snapshot.nodes if n.alive)

@@ -8,8 +8,8 @@ from typing import Any, cast
 import msgspec
 
 from mesh.manifest import Kind
-from mesh.wire import Assignment, CameraAddress, Gate, Load
-from registry.store import NodeRecord, Reach, SessionRecord, SessionState
+from mesh.wire import Assignment, CameraAddress, Gate, Load, Speed
+from registry.store import NodeRecord, Reach, SessionRecord, SessionState, Vital
 
 Row = Mapping[str, str]
 
@@ -19,9 +19,17 @@ def pairs(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def node(node_id: str, row: Row, *, used: int, lease_ends: float, read_at: float) -> NodeRecord:
+def vital(text: str) -> Vital:
+    """What the hash `vitals` has of a node: milliseconds, a space, the load as JSON."""
+    seen, _, load = text.partition(" ")
+    return Vital(load=msgspec.json.decode(load, type=Load), seen=int(seen) / 1000)
+
+
+def node(node_id: str, row: Row, vitals: str | None, *, lease_ends: float, read_at: float) -> NodeRecord:
     """The node with the hash `row`. lease_ends, read_at: Unix seconds of Redis's clock."""
-    dead = row.get("state") != "live"
+    state = row.get("state")
+    dead = state == "dead"
+    last = vital(vitals) if vitals else Vital(load=Load(), seen=_seconds(row.get("seen")))
     return NodeRecord(
         node_id=node_id,
         kind=cast(Kind, row["kind"]),
@@ -29,26 +37,41 @@ def node(node_id: str, row: Row, *, used: int, lease_ends: float, read_at: float
         boot_id=row["boot"],
         url=row["url"],
         slots=int(row["slots"]),
-        used=used,
-        load=msgspec.json.decode(row.get("load") or "{}", type=Load),
+        used=int(row.get("used", 0)),
+        load=last.load,
         document=msgspec.json.decode(row["document"]),
         algorithms=tuple(row.get("algorithms", "").split()),
         original=row.get("original") == "1",
         draining=row.get("draining") == "1",
-        reach=cast(Reach, row["reach"]),
+        reach=cast(Reach, "checking" if row.get("awaited") == "1" else row["reach"]),
         reach_reason=row.get("reach_reason", ""),
         read_at=read_at,
         lease_ends=lease_ends,
-        last_seen=_seconds(row.get("seen")),
+        last_seen=max(last.seen, _seconds(row.get("seen"))),
         dead_at=_seconds(row.get("dead_at")) if dead else None,
         dead_reason=row.get("dead_reason", "") if dead else "",
+        suspect_at=_seconds(row.get("suspect_at")) if state == "suspect" else None,
+        out_until=_seconds(row["out_until"]) if row.get("out_until") else None,
+        out_reason=row.get("out_reason", ""),
+        orders=int(row.get("orders", 0)),
     )
+
+
+def beside(row: Row, nodes: Mapping[str, NodeRecord]) -> dict[str, str]:
+    """What a session's reader shows of its nodes, as the scripts' `view` gives it."""
+    serving, camera = nodes.get(row.get("node", "")), nodes.get(row["camera"])
+    found = {"camera_state": "live" if camera and camera.alive else "dead"}
+    if serving:
+        found |= {"node_name": serving.name, "node_url": serving.url}
+    if camera and not camera.alive:
+        found["camera_reason"] = camera.dead_reason
+    return found
 
 
 def session(row: Row) -> SessionRecord:
     """The session with the hash `row`, completed by its nodes' fields as the scripts' `view` gives them."""
     node_id = row.get("node") or None
-    gone = row.get("camera_state") != "live"
+    gone = row.get("camera_state") not in ("live", "suspect")
     return SessionRecord(
         session_id=row["session_id"],
         camera=row["camera"],
@@ -63,7 +86,7 @@ def session(row: Row) -> SessionRecord:
         why=row.get("why", ""),
         pinned=row.get("pinned") == "1",
         viewers=int(row.get("viewers", 0)),
-        fps=float(row.get("fps_now", 0)),
+        fps=float(row.get("fps_now") or 0),
         problem=row.get("problem", ""),
         width=_whole(row.get("width")),
         height=_whole(row.get("height")),
@@ -72,12 +95,19 @@ def session(row: Row) -> SessionRecord:
         created_at=_seconds(row.get("created")),
         changed_at=_seconds(row.get("changed")),
         camera_gone=(row.get("camera_reason") or "it is unknown") if gone else None,
+        following=row.get("next") or None,
+        require=msgspec.json.decode(row.get("require") or "{}", type=dict[str, str]),
+        prefer=msgspec.json.decode(row.get("prefer") or "{}", type=dict[str, str]),
+        speed=cast(Speed, row.get("speed") or "any"),
+        expires_at=_seconds(row["expires"]) if row.get("expires") else None,
     )
 
 
 def assignment(fields: list[Any]) -> Assignment:
     """One element of the beat script's answer."""
-    session_id, token, camera, name, url, original, algorithm, width, height, fps, pinned, gate = fields
+    (
+        session_id, token, camera, name, url, original, algorithm, width, height, fps, pinned, gate, warm, ticket,
+    ) = fields  # fmt: skip
     return Assignment(
         session_id=session_id,
         token=int(token),
@@ -88,6 +118,8 @@ def assignment(fields: list[Any]) -> Assignment:
         fps=float(fps) if fps else None,
         pinned=pinned == "1",
         gate=_gate(gate),
+        warm=warm == "1",
+        ticket=ticket or "",
     )
 
 

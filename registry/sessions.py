@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import msgspec
+
 from mesh.errors import Conflict, NoCapacity, NotFound, RegistryAway, Unavailable
 from mesh.logs import logger
 from mesh.manifest import Kind
@@ -43,6 +45,11 @@ class Sessions:
                 max_fps=request.fps,
                 pinned=request.pinned,
                 gate=request.gate,
+                require=request.require,
+                prefer=request.prefer,
+                speed=request.speed,
+                ttl=request.ttl,
+                wait=request.wait,
             )
         )
         if outcome is None:
@@ -63,18 +70,28 @@ class Sessions:
             return document_of(self._remembered(session_id)) | {"stale": True}
         if record is None:
             raise self._no_session(session_id)
-        return document_of(record)
+        steps = self._store.history(session_id)
+        return document_of(record) | {"history": [msgspec.to_builtins(step) for step in steps]}
 
     def end(self, session_id: str) -> None:
         if not self._store.end(session_id, "ended by request"):
             raise self._no_session(session_id)
 
-    def failover(self, session_id: str, token: int) -> dict[str, Any]:
-        """A viewer gets no frames from the placement with `token`: move the session, once for each token."""
-        result = self._store.failover(session_id, token)
+    def failover(self, session_id: str, token: int, reporter: str) -> dict[str, Any]:
+        """A viewer gets no frames from the placement with `token`: move the session, once for each token.
+
+        reporter: who says so; a node is left out only when several do.
+        """
+        result = self._store.failover(session_id, token, reporter)
         if result is None:
             raise self._no_session(session_id)
-        log.info("a viewer asks for failover", session_id=session_id, token=token, outcome=result.outcome)
+        log.info(
+            "a viewer asks for failover",
+            session_id=session_id,
+            token=token,
+            reporter=reporter,
+            outcome=result.outcome,
+        )
         return document_of(result.session) | {"outcome": result.outcome}
 
     def address(self, session_id: str, view: str) -> str:
@@ -91,7 +108,7 @@ class Sessions:
             raise Unavailable(
                 f"no node serves session {session_id} now: {record.state_reason}", retry_after=WAIT_RETRY_SECONDS
             )
-        return f"{record.node_url}/v1/sessions/{session_id}/{view}"
+        return f"{record.node_url}/v1/sessions/{session_id}/{view}?token={record.token}"
 
     def listed(
         self,
@@ -164,7 +181,7 @@ def document_of(session: SessionRecord) -> dict[str, Any]:
         "node_name": session.node_name,
         "node_url": session.node_url,
         "token": session.token,
-        **{f"{view}_url": f"{base}/{view}" if base else None for view in VIEWS},
+        **{f"{view}_url": f"{base}/{view}?token={session.token}" if base else None for view in VIEWS},
         "why": session.why,
         "pinned": session.pinned,
         "viewers": session.viewers,
@@ -173,6 +190,11 @@ def document_of(session: SessionRecord) -> dict[str, Any]:
         "height": session.height,
         "max_fps": session.max_fps,
         "gate": session.gate,
+        "require": session.require,
+        "prefer": session.prefer,
+        "speed": session.speed,
+        "following": session.following,
+        "expires_at": session.expires_at,
         "created_at": session.created_at,
         "changed_at": session.changed_at,
     }

@@ -30,4 +30,10 @@ class RegistrySettings(ServiceSettings):
     original_seconds: float = setting(
         900, "seconds for which a node of the original tutorial is kept without a renewal", least=1, most=86_400
     )
+    datagrams: str = setting(
+        "auto", "whether nodes may beat by UDP datagrams on this port: auto or off", choices=("auto", "off")
+    )
+    announce: str = setting(
+        "auto", "whether the registry tells the network by mDNS where it is: auto or off", choices=("auto", "off")
+    )
     workers: int = setting(1, "processes that answer requests", least=1, most=64)

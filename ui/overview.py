@@ -20,7 +20,8 @@ log = logger(__name__)
 class Registry(Protocol):
     """The part of mesh.client.RegistryClient that is read here."""
 
-    url: str
+    @property
+    def url(self) -> str: ...
 
     def nodes(self, **filters: str) -> dict[str, Any]: ...
     def algorithms(self) -> dict[str, Any]: ...

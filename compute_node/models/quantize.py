@@ -40,10 +40,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The variant, and the pictures that were used and left out."""
+    """The variant, and the pictures that were used and left out. engines: where the source and the variant ran, each
+    on the fastest of this machine, as a node runs them."""
 
     model: InstalledModel
     split: Split
+    engines: tuple[str, str]
 
     @property
     def figures(self) -> Int8:
@@ -73,11 +75,12 @@ def make_int8(data: Path, name: str, folder: Path, *, max_loss: float = MAX_LOSS
     say(f"judging on {len(split.evaluation)} others")
     before, after = (load("yolo", LoadContext(data, model.name)) for model in (source, variant))
     try:
+        engines = (before.info.engine, after.info.engine)
         figures = _judged(variant, before, after, split, max_loss=max_loss, say=say)
     finally:
         before.close()
         after.close()
-    return Result(store.amend(msgspec.structs.replace(variant.record, int8=figures)), split)
+    return Result(store.amend(msgspec.structs.replace(variant.record, int8=figures)), split, engines)
 
 
 def _install(store: ModelStore, source: InstalledModel, split: Split) -> InstalledModel:

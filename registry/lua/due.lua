@@ -3,7 +3,7 @@
 local answer = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', key('unreached'), '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local n = redis.call('HMGET', node_key(id), 'state', 'url')
-  if n[1] == 'live' then
+  if n[1] == 'live' or n[1] == 'suspect' then
     redis.call('ZADD', key('unreached'), now + tonumber(ARGV[2]), id)
     answer[#answer + 1] = id
     answer[#answer + 1] = n[2]

@@ -12,8 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from mesh import codec
 from mesh.errors import TooLarge
 from mesh.limits import MAX_JSON_BYTES
-from mesh.service import Reply, json_reply
-from registry.listing import View
+from mesh.service import Reply
+from registry.listing import Snapshots, View
 
 T = TypeVar("T")
 
@@ -35,13 +35,21 @@ def query(kind: type[T]) -> T:
     return codec.from_query(request.args, kind)
 
 
-def list_reply(view: View, name: str, build: Callable[[], tuple[list[dict[str, Any]], str | None]]) -> Reply:
-    """A list of `view` under `name` with its ETag; 304 without building it when the reader has it already."""
+def list_reply(snapshots: Snapshots, name: str, build: Callable[[View], tuple[list[Any], str | None]]) -> Reply:
+    """A list of what there is now under `name`, with its ETag; 304 without building it when the reader has it."""
+    view = snapshots.view()
     tag = f"{view.tag}-{zlib.crc32(request.query_string):08x}"
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
     if request.if_none_match.contains_weak(tag):
-        return b"", 304, {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
-    items, following = build()
-    document: dict[str, Any] = {name: items, "next_cursor": following, "stale": view.stale}
-    if view.stale:
-        document["age_seconds"] = round(view.age, 3)
-    return json_reply(document, headers={"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"})
+        return b"", 304, headers
+    view = snapshots.current(view)
+
+    def write() -> bytes:
+        items, following = build(view)
+        document: dict[str, Any] = {name: items, "next_cursor": following, "stale": view.stale}
+        if view.stale:
+            document["age_seconds"] = round(view.age, 3)
+        return codec.dump(document)
+
+    body = snapshots.body(view, f"{name}?{request.query_string.decode('latin-1')}", write)
+    return body, 200, {"Content-Type": "application/json", **headers}

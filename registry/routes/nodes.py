@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, request
 
 from mesh import codec
@@ -11,12 +13,13 @@ from mesh.service import Reply, json_reply
 from mesh.wire import Beat, BeatReply, Registration
 from registry import algorithms
 from registry.answers import AlgorithmList, NodeDocument, NodeList, NodeQuery
-from registry.listing import Snapshots
+from registry.documents import Documents
+from registry.listing import Snapshots, View
 from registry.nodes import Nodes
 from registry.routes import exchange
 
 
-def blueprint(nodes: Nodes, snapshots: Snapshots) -> Blueprint:
+def blueprint(nodes: Nodes, snapshots: Snapshots, documents: Documents) -> Blueprint:
     routes = Blueprint("nodes", __name__)
 
     @routes.post("/v1/nodes")
@@ -42,19 +45,20 @@ def blueprint(nodes: Nodes, snapshots: Snapshots) -> Blueprint:
     def list_nodes() -> Reply:
         """The ETag stays the same while only loads and times move; `GET /v1/nodes/{id}` has those as they are now."""
         wanted = exchange.query(NodeQuery)
-        view = snapshots.view()
-        return exchange.list_reply(
-            view,
-            "nodes",
-            lambda: nodes.listed(
+
+        def build(view: View) -> tuple[list[Any], str | None]:
+            chosen, following = nodes.choose(
                 view,
                 kind=wanted.kind,
                 algorithm=wanted.algorithm,
                 state=wanted.state,
                 limit=wanted.limit,
                 cursor=wanted.cursor,
-            ),
-        )
+            )
+            preserving = view.snapshot.preserving is not None
+            return [documents.node(node, preserving) for node in chosen], following
+
+        return exchange.list_reply(snapshots, "nodes", build)
 
     @routes.get("/v1/nodes/<node_id>")
     @operation("One node", {200: Answer("The node", NodeDocument)}, tag="nodes")
@@ -103,7 +107,6 @@ def blueprint(nodes: Nodes, snapshots: Snapshots) -> Blueprint:
         tag="nodes",
     )
     def list_algorithms() -> Reply:
-        view = snapshots.view()
-        return exchange.list_reply(view, "algorithms", lambda: (algorithms.offered(view.snapshot), None))
+        return exchange.list_reply(snapshots, "algorithms", lambda view: (algorithms.offered(view.snapshot), None))
 
     return routes

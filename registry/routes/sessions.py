@@ -43,11 +43,10 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     def list_sessions() -> Reply:
         """The ETag stays the same while only frame rates move; `GET /v1/sessions/{id}` has them as they are now."""
         wanted = exchange.query(SessionQuery)
-        view = snapshots.view()
         return exchange.list_reply(
-            view,
+            snapshots,
             "sessions",
-            lambda: sessions.listed(
+            lambda view: sessions.listed(
                 view, state=wanted.state, camera=wanted.camera, limit=wanted.limit, cursor=wanted.cursor
             ),
         )
@@ -74,7 +73,7 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     def failover(session_id: str) -> Reply:
         """Moves it once for each token. A token that is no longer in force changes nothing."""
         wish = codec.parse(exchange.body(), FailoverRequest)
-        return json_reply(sessions.failover(session_id, wish.token))
+        return json_reply(sessions.failover(session_id, wish.token, request.remote_addr or "unknown"))
 
     @routes.get("/v1/sessions/<session_id>/stream")
     @operation("The annotated stream", {307: Answer("Where it is served now")}, tag="sessions")
@@ -103,4 +102,4 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
 def _redirect(address: str) -> Reply:
     question = request.query_string.decode("ascii", "ignore")
     # The place moves with the session: nobody may remember it.
-    return b"", 307, {"Location": f"{address}?{question}" if question else address, "Cache-Control": "no-store"}
+    return b"", 307, {"Location": f"{address}&{question}" if question else address, "Cache-Control": "no-store"}

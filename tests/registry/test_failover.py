@@ -114,6 +114,7 @@ def test_a_viewer_moves_a_session_once_for_each_token(registry: Registry) -> Non
     again = registry.post(path, {"token": session["token"]}).json()
     assert (again["node"], again["token"]) == (other.node_id, moved["token"])
     assert again["outcome"].startswith("already moved")
+    wait_for(lambda: serving.listed()["state"] == "ready", 5, "dial-back: it is probed before it gets work again")
     back = registry.post(path, {"token": moved["token"]}).json()
     assert back["node"] == serving.node_id
     assert registry.post("/v1/sessions/nothing/failover", {"token": 1}).status_code == 404

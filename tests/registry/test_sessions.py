@@ -22,12 +22,8 @@ def test_a_session_is_placed_and_told_where_to_watch(registry: Registry) -> None
     base = f"{node.url}/v1/sessions/{session['session_id']}"
     assert session["node"] == node.node_id
     assert (session["state"], session["node_name"], session["camera"]) == ("placed", "hall-1", camera.node_id)
-    assert [session[f"{view}_url"] for view in ("stream", "snapshot", "detections", "stats")] == [
-        f"{base}/stream",
-        f"{base}/snapshot",
-        f"{base}/detections",
-        f"{base}/stats",
-    ]
+    for view in ("stream", "snapshot", "detections", "stats"):
+        assert session[f"{view}_url"] == f"{base}/{view}?token={session['token']}"
     assert session["why"] == "hall-1: 2 of 2 slots free, 36 fps to spare"
     assert set(session) == set(SessionDocument.__struct_fields__)
     node.beat()
@@ -188,11 +184,13 @@ def test_the_stable_address_leads_to_the_node_and_keeps_the_query(registry: Regi
     """307, remembered by nobody."""
     registry.camera()
     node = registry.compute("hall-1")
-    session = registry.open()["session_id"]
+    opened = registry.open()
+    session, token = opened["session_id"], opened["token"]
     for view in ("stream", "snapshot", "detections"):
         answer = registry.get(f"/v1/sessions/{session}/{view}?width=64&x=a%20b")
         assert (answer.status_code, answer.headers["Cache-Control"]) == (307, "no-store")
-        assert answer.headers["Location"] == f"{node.url}/v1/sessions/{session}/{view}?width=64&x=a%20b"
+        asked = f"token={token}&width=64&x=a%20b"
+        assert answer.headers["Location"] == f"{node.url}/v1/sessions/{session}/{view}?{asked}"
     registry.delete(f"/v1/sessions/{session}")
     ended = registry.get(f"/v1/sessions/{session}/stream")
     assert ended.status_code == 404

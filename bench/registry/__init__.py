@@ -1,0 +1,1 @@
+"""Measurements of the registry: lists, placements, deaths, a crash of its Redis."""

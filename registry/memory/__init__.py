@@ -1,0 +1,1 @@
+"""The store in this process's memory: a mesh that needs no Redis and forgets when its registry ends."""

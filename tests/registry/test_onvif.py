@@ -1,0 +1,245 @@
+"""ONVIF cameras on the network: what answers well is listed, and what answers badly costs nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import struct
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from prometheus_client import CollectorRegistry
+
+from mesh.discovery import own_addresses
+from mesh.errors import Unavailable
+from mesh.service import install
+from registry.discovery import MOST_WAITING, Discovery, marked, readers
+from registry.listing import Snapshots
+from registry.metrics import RedisErrors
+from registry.mirror import Mirror
+from registry.onvif import GROUP, MAX_PER_HOST, Candidate, Refused, candidate, probe, read
+from registry.redis_store import RedisStore
+from registry.routes.discovered import blueprint
+from registry.settings import RegistrySettings
+from tests.registry.fakes import Registry
+
+LOOPBACK = "127.0.0.1"
+QUICK = 0.8  # seconds; the question is sent twice within the first half
+ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
+<SOAP-ENV:Envelope xmlns:SOAP-ENV="http://www.w3.org/2003/05/soap-envelope"
+ xmlns:wsa="http://schemas.xmlsoap.org/ws/2004/08/addressing"
+ xmlns:d="http://schemas.xmlsoap.org/ws/2005/04/discovery" xmlns:dn="http://www.onvif.org/ver10/network/wsdl">
+<SOAP-ENV:Header><wsa:MessageID>uuid:0</wsa:MessageID><wsa:RelatesTo>{message}</wsa:RelatesTo>
+<wsa:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</wsa:To></SOAP-ENV:Header>
+<SOAP-ENV:Body><d:ProbeMatches>{matches}</d:ProbeMatches></SOAP-ENV:Body></SOAP-ENV:Envelope>"""
+MATCH = """<d:ProbeMatch><wsa:EndpointReference><wsa:Address>{urn}</wsa:Address></wsa:EndpointReference>
+<d:Types>{types}</d:Types><d:Scopes>{scopes}</d:Scopes><d:XAddrs>{xaddrs}</d:XAddrs>
+<d:MetadataVersion>1</d:MetadataVersion></d:ProbeMatch>"""
+SCOPES = (
+    "onvif://www.onvif.org/type/video_encoder onvif://www.onvif.org/name/AXIS%20M1065-L"
+    " onvif://www.onvif.org/hardware/M1065-L onvif://www.onvif.org/location/country/Ireland"
+    " onvif://www.onvif.org/location/hall%201 onvif://www.onvif.org/Profile/Streaming"
+)
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE e [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">'
+    '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><e>&c;</e>'
+)
+Answers = Callable[[str], Sequence[bytes]]
+
+
+def match(urn: str, *, types: str = "dn:NetworkVideoTransmitter", scopes: str = SCOPES, xaddrs: str = "") -> str:
+    return MATCH.format(urn=urn, types=types, scopes=scopes, xaddrs=xaddrs)
+
+
+def answer(message: str, *matches: str) -> bytes:
+    return ENVELOPE.format(message=message, matches="".join(matches)).encode()
+
+
+def urns(prefix: str, count: int) -> list[str]:
+    return [f"urn:uuid:{prefix}-{number}" for number in range(count)]
+
+
+@contextlib.contextmanager
+def device(answers: Answers, interface: str = LOOPBACK) -> Iterator[None]:
+    """A device on this machine that gives these datagrams for each question; `answers` gets the question's id."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind(GROUP)
+        one.setsockopt(
+            socket.IPPROTO_IP,
+            socket.IP_ADD_MEMBERSHIP,
+            struct.pack("4s4s", socket.inet_aton(GROUP[0]), socket.inet_aton(interface)),
+        )
+        one.settimeout(0.05)
+        stop = threading.Event()
+
+        def serve() -> None:
+            while not stop.is_set():
+                try:
+                    question, sender = one.recvfrom(65536)
+                except TimeoutError:
+                    continue
+                assert b"NetworkVideoTransmitter" in question
+                asked = re.search(rb"<w:MessageID>(.*?)</w:MessageID>", question)
+                assert asked is not None
+                for datagram in answers(asked[1].decode()):
+                    one.sendto(datagram, sender)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Whoever else tests on this machine hears the same questions: this test's devices have names of their own."""
+    return uuid.uuid4().hex
+
+
+def found(prefix: str) -> list[Candidate]:
+    return [one for one in probe(QUICK, [LOOPBACK]) if prefix in one.urn]
+
+
+def test_a_camera_is_listed_once_with_what_it_says_of_itself(prefix: str) -> None:
+    """It answers both questions, and each twice; the address is the one that the answers came from."""
+    addresses = (
+        "http://10.9.8.7/onvif/device_service ftp://10.9.8.7/x http://[::1 http://[fe80::1]/onvif/device_service"
+    )
+
+    def answers(message: str) -> list[bytes]:
+        return [answer(message, match(f"urn:uuid:{prefix}", xaddrs=addresses))] * 2
+
+    with device(answers):
+        (one,) = found(prefix)
+    assert one == Candidate(
+        name="AXIS M1065-L",
+        hardware="M1065-L",
+        location="Ireland, hall 1",
+        address=LOOPBACK,
+        xaddrs=["http://10.9.8.7/onvif/device_service", "http://[fe80::1]/onvif/device_service"],
+        urn=f"urn:uuid:{prefix}",
+    )
+
+
+def test_hostile_and_broken_answers_hide_no_camera(prefix: str) -> None:
+    """Bombs, floods, garbage and other people's answers come first; the camera behind them is listed, and only it."""
+
+    def answers(message: str) -> list[bytes]:
+        return [
+            b"",
+            b"\x00\xff garbage",
+            BOMB.encode(),
+            BOMB.replace("1.0", '1.0" encoding="UTF-16').encode("utf-16"),
+            answer(message, match(f"urn:uuid:{prefix}-huge", scopes="x" * 40_000)),
+            answer(message, "<d:x>" * 5000),
+            answer("uuid:another", match(f"urn:uuid:{prefix}-another")),
+            answer(message, match(f"urn:uuid:{prefix}-printer", types="wsdp:Device wprt:Printer", scopes="ldap:///x")),
+            answer(message, match(f"urn:uuid:{prefix}-cut"))[:-40],
+            answer(message, match(f"urn:uuid:{prefix}", scopes="onvif://www.onvif.org/name/%3Cb%3E%1B%5B31mpress")),
+        ]
+
+    with device(answers):
+        (one,) = found(prefix)
+    assert one.urn == f"urn:uuid:{prefix}"
+    assert one.name == "b[31mpress"
+
+
+def test_one_host_cannot_fill_the_list(prefix: str) -> None:
+    """A hundred cameras at one address are cut to what a recorder may have; answers after many are not looked into."""
+
+    def answers(message: str) -> list[bytes]:
+        return [answer(message, match(urn)) for urn in urns(prefix, 100)]
+
+    with device(answers):
+        assert len(found(prefix)) == MAX_PER_HOST
+
+
+def test_a_document_type_is_refused_before_anything_is_expanded() -> None:
+    """Whatever the encoding, and with no entity in it, too."""
+    for text in (BOMB, '<!DOCTYPE e SYSTEM "http://10.0.0.1/x.dtd"><e/>', "<!DOCTYPE e><e/>"):
+        with pytest.raises(Refused, match="document type"):
+            read(text.encode(), "uuid:1")
+    with pytest.raises(Refused, match="too many matches"):
+        read(answer("uuid:1", *[match("urn:x") for _ in range(MAX_PER_HOST + 1)]), "uuid:1")
+    with pytest.raises(Refused, match="too deep"):
+        read(b"<a>" * 100, "uuid:1")
+
+
+def test_other_versions_of_the_namespaces_are_read() -> None:
+    """Devices of WS-Discovery 1.1 and of other prefixes say the same; without a relation the answer counts."""
+    text = (
+        b'<Envelope xmlns:D="http://docs.oasis-open.org/ws-dd/ns/discovery/2009/01"><Body><D:ProbeMatches>'
+        b"<D:ProbeMatch><EndpointReference><Address>urn:1</Address></EndpointReference>"
+        b"<D:Scopes>onvif://www.onvif.org/hardware/X5</D:Scopes></D:ProbeMatch></D:ProbeMatches></Body></Envelope>"
+    )
+    (fields,) = read(text, "uuid:1")
+    one = candidate(fields, "10.0.0.3")
+    assert one is not None
+    assert (one.name, one.urn, one.address) == ("X5", "urn:1", "10.0.0.3")
+
+
+def test_a_registered_camera_is_marked_with_its_name() -> None:
+    """Its node is at that address, or reads from it."""
+    seen = [
+        Candidate(name="c", hardware="", location="", address=f"10.0.0.{last}", xaddrs=[], urn=str(last))
+        for last in (1, 2, 3)
+    ]
+    names = readers([("gate", "http://10.0.0.1:5000", ""), ("hall", "http://10.0.0.9:5000", "10.0.0.2")])
+    assert [one.already for one in marked(seen, names)] == ["gate", "hall", None]
+
+
+def test_without_a_network_it_is_said_in_words() -> None:
+    """With what can be done instead."""
+    with pytest.raises(Unavailable, match=r"no network.*by hand always works"):
+        probe(QUICK, [])
+    with pytest.raises(Unavailable, match="multicast is not possible from here"):
+        probe(QUICK, ["203.0.113.7"])  # no address of this machine
+
+
+def test_many_who_ask_the_registry_cost_one_search(
+    prefix: str, own_registry: Callable[..., Registry], tmp_path: Path
+) -> None:
+    """A few wait for it, the others are told to come back, and whoever comes later gets the same result at once."""
+    addresses = own_addresses()
+    if not addresses:
+        pytest.skip("this machine has no network to search")
+    questions = []
+
+    def answers(message: str) -> list[bytes]:
+        questions.append(message)
+        return [answer(message, match(f"urn:uuid:{prefix}"))]
+
+    own_registry().camera("hall", source_host=addresses[0])
+    with contextlib.ExitStack() as ends:
+        store = RedisStore(
+            RegistrySettings(redis=f"unix://{tmp_path}/data/valkey/valkey.sock"), RedisErrors(CollectorRegistry())
+        )
+        ends.callback(store.close)
+        mirror = Mirror(store)
+        mirror.start()
+        ends.callback(mirror.stop)
+        app = Flask(__name__)
+        app.register_blueprint(blueprint(Discovery(Snapshots(store, mirror))))
+        install(app, title="Search", ready=lambda: None, metrics=CollectorRegistry())
+        ends.enter_context(device(answers, addresses[0]))
+        crowd = ends.enter_context(ThreadPoolExecutor(10))
+        replies = list(crowd.map(lambda _: app.test_client().get("/v1/discovered"), range(10)))
+        replies.append(app.test_client().get("/v1/discovered"))
+    assert sorted(reply.status_code for reply in replies) == [200] * (MOST_WAITING + 1) + [503] * (10 - MOST_WAITING)
+    assert {reply.headers["Retry-After"] for reply in replies if reply.status_code == 503} == {"2"}
+    for reply in (reply.json for reply in replies if reply.status_code == 200):
+        assert reply is not None
+        assert reply["seconds"] == 2.0
+        (one,) = (camera for camera in reply["cameras"] if prefix in camera["urn"])
+        assert (one["name"], one["address"], one["already"]) == ("AXIS M1065-L", addresses[0], "hall")
+    assert len(set(questions)) == 1
