@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.figures import TARGET_HEAD, Sample, Target, markdown, summary, summary_rows, table
+from bench.figures import TARGET_HEAD, Sample, Target, markdown, summary, summary_tables, table
 from bench.machine import ROOT, load, machine, machine_line
 from bench.processes import Failed, Missing
 from bench.session import Bench, scratch
@@ -99,8 +99,7 @@ def _run(name: str, bench: Bench) -> Ran:
 
 
 def _show(found: dict[str, Any], targets: Sequence[Target]) -> None:
-    if found["summary"]:
-        print(table(*summary_rows(found["summary"])))
+    print("\n\n".join(table(head, rows) for head, rows in summary_tables(found["summary"])))
     if targets:
         print()
         print(table(TARGET_HEAD, [target.row() for target in targets]))
@@ -122,8 +121,8 @@ def as_markdown(report: dict[str, Any]) -> str:
         parts += [markdown(TARGET_HEAD, rows), ""]
     for found in report["scenarios"]:
         parts += [f"### {found['name']}: {found['title']}", ""]
-        if found["summary"]:
-            parts += [markdown(*summary_rows(found["summary"])), ""]
+        for head, rows in summary_tables(found["summary"]):
+            parts += [markdown(head, rows), ""]
         parts += [f"- {note}" for note in found["notes"]]
         if found["problem"]:
             parts.append(f"- not measured: {found['problem']}")

@@ -123,6 +123,16 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
+def summary_tables(rows: Sequence[dict[str, Any]]) -> list[tuple[list[str], list[list[str]]]]:
+    """Heads and rows of tables of medians: what has no value in common stands in tables of its own."""
+    groups: list[list[dict[str, Any]]] = []
+    for row in rows:
+        related = [group for group in groups if any(row["values"].keys() & one["values"].keys() for one in group)]
+        groups = [group for group in groups if group not in related]
+        groups.append([one for group in related for one in group] + [row])
+    return [summary_rows(group) for group in groups]
+
+
 def summary_rows(rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of medians, with the spread behind the first value."""
     names = list(dict.fromkeys(name for row in rows for name in row["values"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from flask_apscheduler import APScheduler
@@ -122,6 +123,7 @@ class CameraService:
                 kind="camera",
                 **common_fields(self._identity, self._machine, self._settings, self._port),
                 source=self._kind.kind,
+                source_host=(urlsplit(self._settings.source).hostname or "") if "://" in self._settings.source else "",
                 width=view.width if view.width and view.width <= MAX_SIDE else None,
                 height=view.height if view.height and view.height <= MAX_SIDE else None,
                 fps=view.fps,

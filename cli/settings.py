@@ -61,6 +61,9 @@ class DoctorSettings(AskSettings):
 class DiscoverSettings(AskSettings):
     """What is looked for."""
 
+    registry: str = setting(
+        "", "let this registry search its own network; when empty, the one of this machine is searched", metavar="URL"
+    )
     seconds: float = setting(2, "seconds to wait for answers from the network", least=0.5, most=60)
 
 

@@ -14,7 +14,7 @@ from cli import status_view
 from cli.settings import StatusSettings
 from cli.status_view import Reading
 from mesh.client import RegistryClient
-from mesh.errors import FoglineError, RegistryAway, SetupProblem
+from mesh.errors import FoglineError, SetupProblem
 
 REFRESH_SECONDS = 1.0
 READ_SHARE = 5  # a reading that takes long is followed by a pause so many times as long: 10,000 nodes are 6 MB
@@ -64,11 +64,9 @@ def watch(look: Callable[[], Reading], console: Console) -> None:
             began = time.monotonic()
             try:
                 last, away = look(), ""
-            except RegistryAway as error:
+            except FoglineError as error:  # whatever it says: it is shown, and asked again
                 away_since = away_since if away else time.time()
                 away = error.detail
-            except FoglineError as error:
-                away_since, away = away_since if away else time.time(), error.detail
             took = time.monotonic() - began
             problem = status_view.away(away, away_since) if away else None
             live.update(status_view.screen(last, problem, console.size), refresh=True)

@@ -107,6 +107,7 @@ class ComputeService:
         if self._leaving.is_set():
             return
         self._leaving.set()
+        self._scheduler.shutdown(wait=False)
         # The mesh first, so that viewers who come back are led elsewhere; then the streams, then what feeds them.
         self._serves_until = time.monotonic() + FAREWELL
         self._membership.stop()
@@ -115,7 +116,6 @@ class ComputeService:
         self._sessions.close()
         self._pipelines.close()
         self._streams.close()
-        self._scheduler.shutdown(wait=False)
 
     def _may_serve(self) -> bool:
         """Whether sessions may be shown: while the lease is held, and for a moment after the goodbye."""
@@ -126,15 +126,15 @@ class ComputeService:
         watched = self._sessions.watched()
         taken_over = threading.Event()
 
-        def runs_elsewhere(session_id: str) -> bool:
+        def awaited(session_id: str) -> bool:
+            """Whether another node is about to run it."""
             found = self._client.session(session_id)
-            taken = found["state"] == "running" and found["node"] != self._identity.node_id
-            return bool(taken or found["state"] == "ended")
+            return found["node"] is not None and found["state"] in ("placed", "moving")
 
         def look() -> None:
             try:
                 for session_id in watched:
-                    while not self._stopping.is_set() and not runs_elsewhere(session_id):
+                    while not self._stopping.is_set() and awaited(session_id):
                         time.sleep(LOOK)
             except FoglineError:
                 pass  # whoever could move them is away: nobody takes over

@@ -27,6 +27,7 @@ from mesh.multipart import Part, Reader, boundary_of
 from mesh.wire import FailoverRequest
 
 PATIENCE = 1.0  # seconds without a picture after which the node counts as gone
+START = 3.0  # seconds, the same until the second picture: a camera may be slow to begin, or slow by nature
 INTERVALS = 3.0  # of the stream's own from one picture to the next: who watches a slow one waits longer
 NO_SIGNAL = 3.0  # seconds: while the camera gives nothing, its node says so about once a second and is not at fault
 LONGEST = 8.0  # seconds: patience doubles with each move that brought no picture, so that nothing is tossed about
@@ -80,7 +81,7 @@ class Follower:
     @property
     def patience(self) -> float:
         """Seconds without a picture after which the node counts as gone."""
-        usual = NO_SIGNAL if self._no_signal else max(PATIENCE, INTERVALS * self._usual)
+        usual = START if self._seen < 2 else NO_SIGNAL if self._no_signal else max(PATIENCE, INTERVALS * self._usual)
         return max(usual, min(LONGEST, PATIENCE * 2.0**self._in_vain))
 
     def __iter__(self) -> Iterator[Sight]:
@@ -155,9 +156,7 @@ class Follower:
     def _note(self, part: Part, now: float, previous: float | None) -> None:
         if previous is not None:
             gap = now - previous
-            self._usual = self._usual + (gap - self._usual) / 8 if self._seen > 1 else gap
-        elif not self._seen:
-            self._usual = PATIENCE  # it may turn out to be a slow stream
+            self._usual += (gap - self._usual) / 8 if self._usual else gap
         self._seen += 1
         self._quiet_since = now
         self._in_vain = 0

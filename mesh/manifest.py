@@ -69,12 +69,14 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CameraManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
-    """A camera node. source: what kind of source it reads, without its address or password. width, height: pixels of
+    """A camera node. source: what kind of source it reads, without its address or password; source_host: the
+    camera that it comes from, where it comes over the network. width, height: pixels of
     its frames; fps: how many a second."""
 
     kind: Literal["camera"]
     type: Name = "Camera"
     source: Name = ""
+    source_host: Name = ""
     width: Side | None = None
     height: Side | None = None
     fps: Rate | None = None

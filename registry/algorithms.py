@@ -18,7 +18,7 @@ def offered(snapshot: Snapshot) -> list[dict[str, Any]]:
     for node in sorted(snapshot.nodes, key=lambda n: (n.original, n.name.casefold(), n.node_id)):
         if not node.alive or node.kind != "compute":
             continue
-        state, reason = standing.state_of(node)
+        state, reason = standing.state_of(node, preserving=snapshot.preserving is not None)
         free = node.free_slots if state == "ready" and not node.original else 0
         for at, (ident, entry) in enumerate(_entries(node).items()):
             place[ident] = min(at, place.get(ident, at))

@@ -106,6 +106,7 @@ class _Listed(msgspec.Struct, kw_only=True):
     next_cursor: str | None
     stale: bool
     age_seconds: float | None = None
+    preserving: bool = False
 
 
 class NodeList(_Listed, kw_only=True):

@@ -11,22 +11,26 @@ from mesh.audience import Audience
 from mesh.errors import RegistryAway
 from mesh.fanout import Fanout
 from mesh.service import install
+from registry.announce import Announcer
 from registry.beacon import Beacon
 from registry.dialback import DialBack
+from registry.discovery import Discovery
 from registry.documents import Documents
 from registry.jobs import Jobs
 from registry.listing import Snapshots
+from registry.memory.store import MemoryStore
 from registry.metrics import Datagrams, RedisErrors, StoreCollector, Watching
 from registry.mirror import Mirror
 from registry.nodes import Nodes
 from registry.pacing import Pacing, Tempo
 from registry.redis_store import RedisStore
+from registry.routes import discovered as discovered_routes
 from registry.routes import events as event_routes
 from registry.routes import nodes as node_routes
 from registry.routes import originals as original_routes
 from registry.routes import sessions as session_routes
 from registry.sessions import Sessions
-from registry.settings import RegistrySettings
+from registry.settings import IN_MEMORY, RegistrySettings
 from registry.store import Store
 from registry.watch import Watch
 
@@ -36,7 +40,7 @@ class RegistryService:
 
     def __init__(self, settings: RegistrySettings, store: Store | None = None) -> None:
         metrics = CollectorRegistry()
-        self._store = store or RedisStore(settings, RedisErrors(metrics))
+        self._store = store or _store(settings, metrics)
         self._mirror = Mirror(self._store)
         snapshots = Snapshots(self._store, self._mirror)
         documents = Documents()
@@ -59,11 +63,13 @@ class RegistryService:
                 node_routes.blueprint(nodes, snapshots, documents),
                 session_routes.blueprint(sessions, snapshots),
                 event_routes.blueprint(self._watch),
+                discovered_routes.blueprint(Discovery(snapshots)),
                 original_routes.blueprint(nodes, snapshots),
             ],
             self._store,
             metrics,
         )
+        self._announcer = Announcer(settings, self._store.secret)
         self._jobs = Jobs(self._app, self._store, snapshots, self._dial_back)
 
     def application(self) -> Flask:
@@ -75,8 +81,10 @@ class RegistryService:
             self._beacon.start()
         self._dial_back.start()
         self._jobs.start()
+        self._announcer.start()
 
     def stop(self) -> None:
+        self._announcer.stop()
         self._watch.close()
         self._jobs.stop()
         self._dial_back.stop()
@@ -84,6 +92,10 @@ class RegistryService:
             self._beacon.stop()
         self._mirror.stop()
         self._audience.close()
+
+
+def _store(settings: RegistrySettings, metrics: CollectorRegistry) -> Store:
+    return MemoryStore(settings) if settings.redis == IN_MEMORY else RedisStore(settings, RedisErrors(metrics))
 
 
 def create_app(blueprints: Sequence[Blueprint], store: Store, metrics: CollectorRegistry) -> Flask:

@@ -29,6 +29,7 @@ class DialBack:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._asked: queue.Queue[tuple[str, str] | None] = queue.Queue(QUEUE)
+        self._heard_at: dict[str, float] = {}  # monotonic seconds, by node, of an `ask` that no dial has followed yet
         self._threads = [
             threading.Thread(target=self._work, name=f"dial-back-{n}", daemon=True) for n in range(THREADS)
         ]
@@ -48,7 +49,11 @@ class DialBack:
                 return
 
     def ask(self, node_id: str, url: str) -> None:
-        """Have the node dialled soon."""
+        """Have the node dialled soon: there is news of it. A dial that is under way fails for what was before."""
+        self._heard_at[node_id] = time.monotonic()
+        self._put(node_id, url)
+
+    def _put(self, node_id: str, url: str) -> None:
         try:
             self._asked.put_nowait((node_id, url))
         except queue.Full:
@@ -57,13 +62,19 @@ class DialBack:
     def look_for_due(self) -> None:
         """Ask for the nodes whose time has come. Called by a job."""
         for node_id, url in self._store.due(THREADS * 4, AGAIN_SECONDS):
-            self.ask(node_id, url)
+            self._put(node_id, url)
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None and not self._stopping.is_set():
             node_id, url = asked
+            began = time.monotonic()
             try:
                 problem = dial(url)
+                if self._heard_at.get(node_id, began) > began:
+                    if problem is not None:
+                        continue  # a cable that was plugged in meanwhile: the dial that was asked for since tells
+                else:
+                    self._heard_at.pop(node_id, None)
                 self._store.reached(node_id, url, problem, AGAIN_SECONDS, gone=problem == REFUSED)
             except FoglineError as error:
                 log.warning("cannot note whether a node was reached; it is dialled again", reason=error.detail)

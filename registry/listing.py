@@ -63,9 +63,10 @@ class Snapshots:
             return self._stale()
         return View(mirror.snapshot(), stale=False, age=0.0)
 
-    def current(self, view: View) -> View:
-        """`view` with loads, times and frame rates as they are now, as near as a second."""
-        moment = self.mirror.refresh()
+    def current(self, view: View, oldest: float | None = None) -> View:
+        """`view` with loads, times, frame rates and counts that are at most `oldest` seconds old; a second when
+        None."""
+        moment = self.mirror.refresh(oldest)
         return View(self.mirror.snapshot(), view.stale, view.age, moment)
 
     def body(self, view: View, question: str, build: Callable[[], bytes]) -> bytes:

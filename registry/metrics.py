@@ -24,9 +24,13 @@ _COUNTS = {
     "refusals": "Requests that found no free slot",
     "beats": "Heartbeats taken",
     "registrations": "Manifests taken",
-    "nodes_died": "Nodes whose lease ended",
+    "nodes_suspected": "Nodes whose lease ended",
+    "nodes_died": "Nodes that were given up",
     "nodes_left": "Nodes that left by themselves",
     "sessions_ended": "Sessions that ended",
+    "adoptions": "Sessions known again from the node that serves them",
+    "ejections": "Nodes left out for a while, for missing frames",
+    "preservations": "Times that so many nodes vanished at once that the network was suspected",
 }
 
 
@@ -84,13 +88,16 @@ class StoreCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         stale = GaugeMetricFamily("fogline_registry_stale", "1 while Redis is away and the lists are old")
         try:
-            view = self._snapshots.current(self._snapshots.view())
+            view = self._snapshots.current(self._snapshots.view(), 0.0)
         except RegistryAway:
             stale.add_metric([], 1)
             yield stale
             return
         stale.add_metric([], int(view.stale))
         yield stale
+        preserving = GaugeMetricFamily("fogline_registry_preserving", "1 while the network is suspected")
+        preserving.add_metric([], int(view.snapshot.preserving is not None))
+        yield preserving
         nodes = GaugeMetricFamily("fogline_registry_nodes", "Nodes by kind and state", labels=["kind", "state"])
         tally = Tally((n.kind, standing.state_of(n)[0]) for n in view.snapshot.nodes)
         for (kind, state), number in sorted(tally.items()):

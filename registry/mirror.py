@@ -22,7 +22,7 @@ from registry.store import Changes, NodeRecord, SessionRecord, Snapshot, Store
 MOST = 512  # changes read at once: their rows are one call to Redis
 WAIT = 1.0  # seconds that a read waits for the first change; then it is looked whether the log is still the same one
 AGAIN_FIRST, AGAIN_LAST = 0.1, 1.0  # seconds between two tries while Redis is away: watchers wait for its return
-REACH_SECONDS = 0.25  # for this copy to get where the store is: it needs a millisecond or two
+NEWS_SECONDS = 0.05  # for the thread to take in a change that somebody has just made: it needs a millisecond or two
 VITALS_SECONDS = 1.0  # loads and frame rates are read again when somebody wants them and these are older
 
 Listener = Callable[[tuple[str, ...], tuple[str, ...]], None]
@@ -140,7 +140,7 @@ class Mirror:
     # --- keeping up
 
     def reach(self, revision: int, before: int | None) -> None:
-        """Wait for the change `revision`, which the store has just named as its last; REACH_SECONDS at most.
+        """Have the change `revision` in here, which the store has just named as its last.
 
         before: what `self.revision` was before the store was asked. Raises RegistryAway.
         """
@@ -149,24 +149,29 @@ class Mirror:
             with self._updating:
                 if self.revision == before:  # else somebody read everything meanwhile
                     self.read_anew()
-        else:
-            self.wait(revision)
+        elif not self.wait(revision, NEWS_SECONDS):
+            # The thread has not got round to it: whoever waits reads what is missing.
+            with self._updating:
+                while (self.revision or 0) < revision:
+                    found = self._store.changes(self._place, MOST, 0.0)
+                    if found.revisions is None:
+                        self.read_anew()
+                        return
+                    self._take(found)
 
-    def wait(self, revision: int) -> bool:
-        """Whether the change `revision` is in here, REACH_SECONDS from now at the latest."""
+    def wait(self, revision: int, seconds: float) -> bool:
+        """Whether the change `revision` is in here, `seconds` from now at the latest."""
         if self._away:
             self._wake.set()
         with self._changed:
-            return self._changed.wait_for(
-                lambda: self.revision is not None and self.revision >= revision, REACH_SECONDS
-            )
+            return self._changed.wait_for(lambda: (self.revision or -1) >= revision, seconds)
 
-    def refresh(self) -> float:
-        """Have loads, times and frame rates that are at most VITALS_SECONDS old, where the store answers. Returns
-        when they were read (monotonic seconds)."""
+    def refresh(self, oldest: float | None = None) -> float:
+        """Have loads, times, frame rates and counts that are at most `oldest` seconds old, VITALS_SECONDS when None,
+        where the store answers. Returns when they were read (monotonic seconds)."""
         with self._vitals_lock:
             now = time.monotonic()
-            if now - self._vitals_at > VITALS_SECONDS and not self._away:
+            if now - self._vitals_at > (VITALS_SECONDS if oldest is None else oldest) and not self._away:
                 try:
                     self._freshen()
                     self._vitals_at = now
@@ -197,6 +202,8 @@ class Mirror:
             except RegistryAway as error:
                 self._note_away(True, str(error.__cause__ or error))
             except Exception:  # a defect met in one change must not leave every list as it is for ever
+                if self._stopping.is_set():
+                    return  # what it read from is being closed
                 log.exception("following the store failed; everything is read anew")
             self._doubtful = True
             self._wake.wait(backoff.delay())
@@ -206,10 +213,10 @@ class Mirror:
         """Read what comes next in the log, and take it in."""
         if self._doubtful:
             self.read_anew()
-        life = self.life
-        found = self._store.changes(self._place, MOST, WAIT)
+        life, place = self.life, self._place
+        found = self._store.changes(place, MOST, WAIT)
         with self._updating:
-            if life == self.life:  # else somebody read everything anew meanwhile
+            if (life, place) == (self.life, self._place):  # else somebody who waits has read it meanwhile
                 self._take(found)
 
     def _take(self, found: Changes) -> None:

@@ -34,7 +34,7 @@ PREFIX = "{fogline}"  # the hash tag: one slot of a Redis cluster holds every ke
 DEAD_SHOWN = 900.0  # seconds for which a node that died can be asked after
 ENDED_SHOWN = 600.0  # seconds for which a session that ended can be asked after
 SWEEP_GAP = 2.0  # seconds without a sweep after which nobody can have beaten: sweeps come ten times a second
-LONGEST_WAIT = 2.0  # seconds that `changes` may wait
+LONGEST_WAIT = 1.0  # seconds that `changes` may wait
 CHUNK = 1000  # hashes read in one round trip
 _SHARED = ("base", "placing", "moving")  # put before every script, in this order
 

@@ -7,6 +7,7 @@ import dataclasses
 from mesh.settings import ServiceSettings, setting
 
 PORT = 5050
+IN_MEMORY = "memory:"  # instead of Redis's address
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,8 @@ class RegistrySettings(ServiceSettings):
     redis: str = setting(
         "",
         "address of Redis (6.2 or later) or Valkey: redis://HOST:6379/0, rediss://… or unix:///PATH;"
-        " an embedded Valkey when empty",
+        " an embedded Valkey when empty; memory: for none: what the registry knows then ends with it, and only one"
+        " process can answer",
         metavar="URL",
     )
     redis_timeout: float = setting(0.5, "seconds that one call to Redis may take", least=0.05, most=10)

@@ -19,6 +19,7 @@ from registry.store import Snapshot
 
 RETRY = 1000  # milliseconds after which a watcher that lost its connection comes back
 SHARED_SECONDS = 2.0  # a snapshot is given to all who come within so long: a crowd that returns costs one
+AHEAD_SECONDS = 0.25  # for what another registry process has told already to get here
 HELLO = b"retry: %d\n\n" % RETRY
 KEEP_ALIVE = b": nothing new\n\n"
 
@@ -108,7 +109,7 @@ class Watch:
             return None
         revision, mirror = int(last_event), self._mirror
         # It may come from another registry process that is a moment ahead.
-        return (mirror.life, revision, 0) if mirror.wait(revision) else None
+        return (mirror.life, revision, 0) if mirror.wait(revision, AHEAD_SECONDS) else None
 
     def _everything(self) -> Excerpt:
         """A snapshot, and where its reader goes on."""

@@ -207,7 +207,7 @@ def kill_registry(scene: Scene, name: str) -> Figures:
     with scene.watched() as (viewer, kept, victim):
         began = time.monotonic()
         registry.kill()
-        time.sleep(4.5)  # a lease and more: who does not find the other registry is given up by now
+        time.sleep(3.5)  # a lease and more: who does not find the other registry is given up by now
         gap = viewer.gap(began)
         states = scene.cluster.states()
         then = time.monotonic()

@@ -82,10 +82,14 @@ class Cluster:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        # Nodes first: they say goodbye to a registry that is still there.
-        for service in sorted(self.services.values(), key=lambda one: one.role == "registry"):
-            with suppress(ProcessLookupError, PermissionError):
+        # Nodes first, all at once: they say goodbye to a registry that is still there.
+        services = sorted(self.services.values(), key=lambda one: one.role == "registry")
+        for service in services:
+            with suppress(ProcessLookupError):
                 service.wake()
+            if service.role != "registry" and service.running.process.poll() is None:
+                service.running.process.terminate()
+        for service in services:
             service.running.stop(10)
 
     @property

@@ -13,15 +13,13 @@ from urllib.parse import urlsplit
 class FaultProxy:
     """Passes TCP connections and datagrams on to the registry at `url`, from another address of this machine.
 
-    lose_up, lose_down: swallow datagrams to the registry, or from it. datagrams: how many came from nodes.
+    swallows: it loses datagrams, as a firewall does, and lets the rest through.
     """
 
     def __init__(self, url: str, address: str = "127.0.0.3") -> None:
         there = urlsplit(url)
         self._there = (there.hostname or "", there.port or 0)
-        self.lose_up = False
-        self.lose_down = False
-        self.datagrams = 0
+        self.swallows = False
         self._stop = threading.Event()
         self._listener = socket.create_server((address, self._there[1]))
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -65,13 +63,13 @@ class FaultProxy:
             for one in select.select([self._front, *backs.values()], [], [], 0.1)[0]:
                 with contextlib.suppress(OSError):
                     carried, origin = one.recvfrom(2048)
+                    if self.swallows:
+                        continue
                     if one is self._front:
-                        self.datagrams += 1
                         if origin not in backs:
                             backs[origin] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                        if not self.lose_up:
-                            backs[origin].sendto(carried, self._there)
-                    elif not self.lose_down:
+                        backs[origin].sendto(carried, self._there)
+                    else:
                         node = next(node for node, back in backs.items() if back is one)
                         self._front.sendto(carried, node)
         for back in backs.values():

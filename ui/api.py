@@ -12,7 +12,7 @@ from mesh.client import RegistryClient
 from mesh.errors import NotFound, RegistryAway, Unavailable
 from mesh.openapi import Answer, operation
 from mesh.service import Reply, json_reply
-from mesh.wire import Problem, SessionRequest
+from mesh.wire import FailoverRequest, Problem, SessionRequest
 from ui.overview import Overview
 
 View = Literal["stream", "snapshot", "detections", "stats"]
@@ -87,6 +87,25 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
             overview.outdate()
         return b"", 204, FRESH
 
+    @routes.post("/sessions/<session_id>/failover")
+    @operation(
+        "No pictures come: move a session",
+        {
+            200: Answer("The session as it is placed now, and `outcome` in words"),
+            403: Answer("From another site's page", Problem),
+            404: Answer("No such session", Problem),
+        },
+        body=FailoverRequest,
+        tag="pages",
+    )
+    def failover(session_id: str) -> Reply:
+        """Moves it once for each token, however many pages ask."""
+        wish = codec.parse(request.get_data(), FailoverRequest)
+        try:
+            return json_reply(client.failover(session_id, wish.token), headers=FRESH)
+        finally:
+            overview.outdate()
+
     return routes
 
 
@@ -113,7 +132,8 @@ def stream_routes(client: RegistryClient, overview: Overview) -> Blueprint:
             reason = session.get("state_reason") or "it is being placed"
             raise Unavailable(f"no node serves session {session_id} now: {reason}", retry_after=1)
         query = request.query_string.decode("ascii", "replace")
-        return Response(status=307, headers={**FRESH, "Location": f"{address}?{query}" if query else address})
+        joined = f"{address}{'&' if '?' in address else '?'}{query}" if query else address
+        return Response(status=307, headers={**FRESH, "Location": joined})
 
     # A handler each, not a variable in the path: the description then lists them, each with what it answers.
     @routes.get("/stream")
@@ -143,4 +163,6 @@ def _address(session: dict[str, Any], session_id: str, view: str) -> str | None:
     given = session.get(f"{view}_url")
     if not given and session.get("node_url"):
         given = f"{str(session['node_url']).rstrip('/')}/v1/sessions/{session_id}/{view}"
+        if isinstance(session.get("token"), int):
+            given += f"?token={session['token']}"
     return str(given) if given and str(given).startswith(("http://", "https://")) else None

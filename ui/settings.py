@@ -12,4 +12,6 @@ PORT = 8080
 @dataclass(frozen=True)
 class UiSettings(ServiceSettings):
     port: int = setting(PORT, "port to listen on", least=1, most=65535)
-    registry: str = setting("http://127.0.0.1:5050", "address of the registry", metavar="URL")
+    registry: str = setting(
+        "", "address of the registry, or several; when empty, the one on this machine or network", metavar="URL"
+    )

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from statistics import median
 
 import redis
@@ -19,7 +20,7 @@ from cli.simulation.node import Node
 from cli.simulation.placements import store_of
 from cli.simulation.registries import Registries
 from mesh import manifest as manifests
-from registry.valkey import EmbeddedValkey
+from registry.valkey import binary
 
 LISTS = 5
 UNCHANGED = 500
@@ -28,23 +29,25 @@ Cpu = Callable[[], float]
 
 
 def original(bench: Bench, nodes: int) -> Values:
-    """The original's registry with `nodes` nodes of the same documents, which are put straight into its Redis."""
-    folder = bench.folder / f"original-{time.monotonic_ns()}"
-    valkey = EmbeddedValkey(folder)
-    valkey.start()
-    try:
-        with redis.Redis.from_url(valkey.url) as client, client.pipeline(transaction=False) as pipe:
+    """The original's registry with `nodes` nodes of the same documents, which are put straight into its Redis. It
+    reaches that over TCP, as the original does."""
+    port, redis_port = free_port(), free_port()
+    address = f"redis://127.0.0.1:{redis_port}"
+    options = ("--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(bench.folder))
+    with (
+        bench.start("the original's redis", [str(binary()), *options]) as server,
+        redis.Redis.from_url(address) as client,
+    ):
+        server.wait_until(partial(_answers, client), "answer")
+        with client.pipeline(transaction=False) as pipe:
             for index in range(nodes):
                 document = Node(index, "http://127.0.0.1:9").manifest()
                 pipe.setex(f"{document['host_name']}-{index}", KEPT_SECONDS, json.dumps(document))
             pipe.execute()
-        port = free_port()
-        with bench.program("original_registry", "--port", str(port), "--redis", valkey.url) as process:
+        with bench.program("original_registry", "--port", str(port), "--redis", address) as process:
             process.answers(f"http://127.0.0.1:{port}/cam")
-            with _cpu_of(valkey.url, process.cpu_seconds) as cpu:
+            with _cpu_of(address, process.cpu_seconds) as cpu:
                 seconds, used, size = _ask(port, "/device", 2 if bench.quick else LISTS, cpu, lambda: None)
-    finally:
-        valkey.stop()
     return {"list_ms": seconds * 1000, "list_cpu_ms": used * 1000, "bytes": float(size)}
 
 
@@ -77,6 +80,13 @@ def ours(bench: Bench, nodes: int) -> Values:
         "304_ms": unchanged * 1000,
         "304_cpu_ms": unchanged_cpu * 1000,
     }
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from cli.simulation.registries import Registries
 from registry.valkey import EmbeddedValkey
 
 THREADS = 8
-BATCH = 200  # sessions opened, then ended again: half of what 100 nodes take
-BATCHES = 10
+COUNT = 2000  # sessions opened in all …
+BATCH_SHARE = 0.5  # … and ended again as soon as so large a part of all slots is taken
 BUSY_FPS = 30.0  # of the 36 that a node does: one session leaves it too little for another
 RACE_NODES, RACES = 50, 50
 
@@ -30,18 +30,20 @@ def by_store(bench: Bench, nodes: int, *, fps: float = placements.FPS) -> Values
         cameras = stock(valkey.url, nodes)
         with redis.Redis.from_url(valkey.url) as client:
             seconds = cpu = 0.0
-            for batch in range(2 if bench.quick else BATCHES):
-                wanted = placements.wishes(cameras, BATCH, first=batch * BATCH)
+            count = 0
+            size = min(COUNT, int(nodes * SLOTS * BATCH_SHARE))
+            for first in range(0, size if bench.quick else COUNT, size):
+                wanted = placements.wishes(cameras, size, first=first)
                 before = client.info("cpu")
                 opened = placements.by_store(valkey.url, wanted, THREADS, fps=fps)
                 after = client.info("cpu")
                 if len(opened.sessions) < len(wanted):
                     raise Failed(f"{len(wanted) - len(opened.sessions)} sessions could not be opened")
                 seconds += opened.seconds
+                count += size
                 cpu += sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
                 overbooked = placements.load(valkey.url)[0]
                 placements.end(valkey.url, list(opened.sessions))
-        count = BATCH * (batch + 1)
     finally:
         valkey.stop()
     return {"per_s": count / seconds, "redis_us_each": cpu / count * 1e6, "overbooked": float(overbooked)}
@@ -53,7 +55,9 @@ def by_http(bench: Bench, nodes: int) -> Values:
     with Registries(1, bench.folder / f"http-{time.monotonic_ns()}", options=options) as registries:
         cameras = stock(registries.address, nodes)
         before = registries.used()
-        opened = placements.by_http(registries.ports, placements.wishes(cameras, BATCH * 2), THREADS)
+        opened = placements.by_http(
+            registries.ports, placements.wishes(cameras, min(COUNT, nodes * SLOTS) // 2), THREADS
+        )
         after = registries.used()
         overbooked = placements.load(registries.address)[0]
     count = len(opened.sessions)

@@ -51,6 +51,8 @@ def wishes(cameras: Sequence[str], count: int, *, first: int = 0) -> list[tuple[
 def by_store(address: str, wanted: Sequence[tuple[str, int]], threads: int, *, fps: float = FPS) -> Opened:
     """Open the sessions by `RedisStore.open` from this process, `threads` at once."""
     stores = [store_of(address) for _ in range(threads)]
+    for store in stores:
+        store.ping()  # connecting is not what is measured
 
     def work(store: RedisStore, share: Sequence[tuple[str, int]]) -> list[SessionRecord | Full | None]:
         return [

@@ -42,9 +42,9 @@ if watching then
   local late = redis.call('ZRANGEBYSCORE', key('alive'), '-inf', now, 'LIMIT', 0, BATCH)
   if #late == BATCH then more = 1 end
   for _, id in ipairs(late) do
-    local n = redis.call('HMGET', node_key(id), 'url', 'name')
+    local n = redis.call('HMGET', node_key(id), 'url', 'name', 'seen')
     local seen = string.match(redis.call('HGET', key('vitals'), id) or '', '^%d+')
-    if seen then redis.call('HSET', node_key(id), 'seen', seen) end
+    if number(seen) > number(n[3]) then redis.call('HSET', node_key(id), 'seen', seen) end
     redis.call('ZREM', key('alive'), id)
     redis.call('ZADD', key('suspect'), now, id)
     redis.call('ZADD', key('stranded'), now + STRANDED, id)

@@ -31,22 +31,14 @@ from registry.store import (
     Vitals,
 )
 
-ADDRESS = "memory:"  # what --redis says instead of an address
-
 
 class MemoryStore:
     """Implements registry.store.Store, with the same answers as the store on Redis; the two pass the same tests.
 
-    clock: Unix seconds; nobody else's clock counts. Raises SetupProblem for several workers: each would have a mesh of
-    its own.
+    clock: Unix seconds; nobody else's clock counts.
     """
 
     def __init__(self, settings: RegistrySettings, clock: Callable[[], float] = time.time) -> None:
-        if settings.workers > 1:
-            raise SetupProblem(
-                f"--workers (FOGLINE_WORKERS) is {settings.workers}: a registry that keeps its state in memory is one"
-                " process; leave --redis (FOGLINE_REDIS) empty, or name a Redis, to run several"
-            )
         self._settings = settings
         self._mesh = Mesh(clock)
         self._secret = secrets.token_bytes(32)
@@ -306,6 +298,15 @@ class MemoryStore:
             mesh.idle.put(session.session_id, mesh.now)
         if session.node is None and session.state != "ended":
             moving.move(mesh, session, None, moving.SLOT_FREE)
+
+
+def require_one_process(settings: RegistrySettings) -> None:
+    """Raises SetupProblem for several workers: each would have a mesh of its own."""
+    if settings.workers > 1:
+        raise SetupProblem(
+            f"--workers (FOGLINE_WORKERS) is {settings.workers}: a registry that keeps its state in memory is one"
+            " process; leave --redis (FOGLINE_REDIS) empty, or name a Redis, to run several"
+        )
 
 
 def _milliseconds(seconds: float) -> int:

@@ -47,6 +47,8 @@ def list_reply(snapshots: Snapshots, name: str, build: Callable[[View], tuple[li
     def write() -> bytes:
         items, following = build(view)
         document: dict[str, Any] = {name: items, "next_cursor": following, "stale": view.stale}
+        if view.snapshot.preserving is not None:
+            document["preserving"] = True
         if view.stale:
             document["age_seconds"] = round(view.age, 3)
         return codec.dump(document)

@@ -68,7 +68,7 @@ def test_garbage_is_refused_quietly() -> None:
         junk = chance.randbytes(chance.randrange(0, 1400))
         assert datagram.open_beat(junk, key_of) is None
         assert datagram.open_beat(b"\x01b" + junk, key_of) is None
-    for value in (
+    wrong: list[object] = [
         None,
         [],
         {},
@@ -77,7 +77,8 @@ def test_garbage_is_refused_quietly() -> None:
         ["node", "boot", -1, 0, {}, 0],
         ["<b>", "boot", 1, 0, {}, 0],
         "x" * 300,
-    ):
+    ]
+    for value in wrong:
         body = msgspec.msgpack.encode(value)
         signed = b"\x01b" + hmac.digest(KEY, b"\x01b" + body, "sha256")[:16] + body
         assert datagram.open_beat(signed, key_of) is None, value

@@ -38,7 +38,12 @@ announcer.stop()
 print("stopped", flush=True)
 sys.stdin.readline()
 """
-SEARCH = "import json, mesh.discovery; print(json.dumps(mesh.discovery.registries({seconds})))"
+SEARCH = """
+import json, sys
+from mesh import discovery
+discovery.SETTLE_SECONDS = 0.4
+print(json.dumps(discovery.registries(float(sys.argv[1]))))
+"""
 
 
 @pytest.fixture
@@ -67,10 +72,10 @@ def registry(
         process.communicate()
 
 
-def seen(at: Host, seconds: float = 1.5) -> list[str]:
+def seen(at: Host, seconds: float = 1.0) -> list[str]:
     """What a node on the host would find."""
     done = subprocess.run(
-        [*at.command, sys.executable, "-c", SEARCH.format(seconds=seconds)],
+        [*at.command, sys.executable, "-c", SEARCH, str(seconds)],
         cwd=ROOT, capture_output=True, text=True, timeout=20, check=True,
     )  # fmt: skip
     return list(json.loads(done.stdout))
@@ -133,7 +138,7 @@ def test_announcements_that_make_no_sense_are_left_out() -> None:
             announcement("<b>bold", version="2\x1b[31m" + "x" * 150),
         )
         list(at_once.map(lambda one: zeroconf.register_service(one, cooperating_responders=True), announcements))
-        found = [one for one in browse(2.0, settle=0.7, interfaces=[LOOPBACK]) if mark in one.name]
+        found = [one for one in browse(2.0, settle=0.4, interfaces=[LOOPBACK]) if mark in one.name]
     assert found == [
         Announced(name=f"bbold {mark}", urls=[f"http://192.0.2.9:{PORT}"], version="2[31m" + "x" * 150),
         Announced(name=f"good {mark}", urls=[f"http://192.0.2.9:{PORT}/fog"], version="1"),

@@ -61,7 +61,7 @@ def test_a_stream_that_ends_is_opened_again_at_once(registry: ScriptedRegistry) 
     assert {(sight.node, sight.token) for sight in seen} == {(node.url, 7)}
     assert registry.opened == 4
     assert registry.asked == []
-    assert gap(seen) < 0.5
+    assert gap(seen) < 0.9, "it waits for nothing"
 
 
 @pytest.mark.parametrize("ask", [True, False])
@@ -82,7 +82,7 @@ def test_silence_on_an_open_connection_leads_elsewhere(registry: ScriptedRegistr
             lead(registry, other, 5)  # somebody else's doing
         seen += list(islice(follower, 5))
     assert numbers(seen)[19:] == [20, 100, 101, 102, 103, 104]
-    assert 0.9 < gap(seen) < 1.5
+    assert 0.9 < gap(seen) < 2
     assert registry.asked == ([4] if ask else [])
     assert (seen[-1].node, seen[-1].token) == (other.url, 5)
 
@@ -125,6 +125,7 @@ def test_a_move_that_brings_nothing_is_not_repeated_at_once(
 ) -> None:
     """When every node is silent, patience grows: the session is not tossed about."""
     monkeypatch.setattr(follow, "PATIENCE", 0.4)
+    monkeypatch.setattr(follow, "START", 0.4)
     with RogueCamera(lambda: hangs(1, 0)) as stuck:
         lead(registry, stuck, 1)
         follower = Follower(registry.url, "s")

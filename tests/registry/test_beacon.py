@@ -90,7 +90,7 @@ def sender(registry: Registry) -> Iterator[Sender]:
 
 
 def test_datagrams_alone_keep_a_node(registry: Registry, sender: Sender) -> None:
-    """Its lease is renewed, its load is shown, and it is missed when they stop."""
+    """Its lease is renewed, and its load is shown."""
     assert sender.beat().says == "prove"
     answers = []
     until = time.monotonic() + 1.3 * LEASE
@@ -102,9 +102,6 @@ def test_datagrams_alone_keep_a_node(registry: Registry, sender: Sender) -> None
     assert [answer.echo for answer in answers] == list(range(2, 2 + len(answers)))
     assert {(answer.lease_seconds, answer.seconds) for answer in answers} == {(LEASE, 0.3)}
     assert sender.node.listed()["load"]["fps"] == 12.5
-    sender.dies(lambda: None)
-    assert sender.beat().says == "prove"  # it has been silent
-    assert sender.beat().says == "full"
 
 
 def test_forged_repeated_and_foreign_datagrams_renew_nothing(registry: Registry, sender: Sender) -> None:
@@ -144,16 +141,21 @@ def test_an_earlier_boot_is_told_to_register(registry: Registry, sender: Sender)
     wait_for(lambda: sender.state == "ready", 5, "dial-back")
     sender.beat()
     assert sender.beat().says == "full"
-    sender.dies(sender.beat)
 
 
-@pytest.mark.parametrize("heard_once", [False, True])
-def test_a_deaf_node_is_missed(registry: Registry, sender: Sender, heard_once: bool) -> None:
-    """Its datagrams arrive all the time, but show that it hears no answer; so nobody counts on it."""
-    if heard_once:
-        sender.beat()
-        assert sender.beat().says == "renewed"
-    sender.dies(lambda: sender.send(sender.sealed()))
+def test_a_deaf_node_is_missed(registry: Registry, sender: Sender) -> None:
+    """Its datagrams arrive all the time, but show that it hears no answer, or none any more; nobody counts on it."""
+    never = Sender(registry, "never")
+    sender.beat()
+    assert sender.beat().says == "renewed"
+
+    def talk() -> None:
+        never.send(never.sealed())
+        sender.send(sender.sealed())
+
+    never.dies(talk)
+    sender.dies(talk)
+    never.socket.close()
 
 
 def test_unsigned_traffic_is_counted(registry: Registry, sender: Sender) -> None:
@@ -202,23 +204,22 @@ def member(node: FakeNode, url: str) -> Iterator[Member]:
         one.membership.stop()
 
 
-@pytest.mark.parametrize("direction", ["lose_up", "lose_down"])
-def test_http_takes_over_before_the_lease_is_in_danger(registry: Registry, direction: str) -> None:
+def test_http_takes_over_before_the_lease_is_in_danger(registry: Registry) -> None:
     """When a network begins to swallow datagrams, the node never loses its lease nor is it missed; when it lets them
     through again, they are used again."""
     node = registry.node("camera", "line-3")
     with FaultProxy(registry.url) as network, member(node, network.url) as one:
         before = len(one.replies)
-        setattr(network, direction, True)
-        until = time.monotonic() + 1.5 * LEASE
+        network.swallows = True
+        until = time.monotonic() + 1.3 * LEASE
         while time.monotonic() < until:
             assert one.membership.holds
             assert node.listed()["state"] == "ready"
             time.sleep(0.02)
         assert not one.by_datagram
-        assert len(one.replies) - before >= 3
+        assert len(one.replies) > before
         one.membership._transmitter._due = 0.0  # else it tries again after half a minute
-        setattr(network, direction, False)
+        network.swallows = False
         one.membership._transmitter._wake()
         wait_for(lambda: one.by_datagram, 3, "beats by datagram")
 
@@ -229,7 +230,6 @@ def test_new_orders_are_obeyed_at_once(own_registry: Callable[..., Registry]) ->
     registry.node("camera", "line-3").join()
     node = registry.node("compute", "press")
     with member(node, registry.url) as one:
-        time.sleep(1.2)  # past the beats with which it began
         began = time.monotonic()
         registry.open()
         assert one.told.wait(3)
@@ -237,8 +237,9 @@ def test_new_orders_are_obeyed_at_once(own_registry: Callable[..., Registry]) ->
         wait_for(lambda: one.membership.holds, 1, "lease")
 
 
-def test_everybody_comes_back_after_a_wipe(registry: Registry) -> None:
-    """The registry understands beats that are signed with the key it has forgotten, and says to register again."""
+def test_everybody_comes_back_after_a_wipe(registry: Registry, sender: Sender) -> None:
+    """Nodes join again by themselves; beats that are signed with a forgotten key are still told to."""
+    sender.beat()
     node = registry.node("camera", "line-3")
     with member(node, registry.url) as one:
         with registry.store(registry.running.log_file.parent / "data") as store:
@@ -246,6 +247,10 @@ def test_everybody_comes_back_after_a_wipe(registry: Registry) -> None:
         wait_for(lambda: registry.names() == ["line-3"], 5, "the node again")
         wait_for(lambda: one.by_datagram, 5, "beats by datagram")
         wait_for(lambda: one.membership.holds, 1, "lease")
+        until = time.monotonic() + 1.3  # the registry takes the new secret after one second at the latest
+        while time.monotonic() < until:
+            assert sender.beat().says in ("full", "prove")
+            time.sleep(0.1)
 
 
 def _refused(registry: Registry) -> float:

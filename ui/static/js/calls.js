@@ -51,5 +51,8 @@ export const getStats = (id) => call("GET", `/sessions/${encodeURIComponent(id)}
 /** @param {{camera: string, algorithm: string, node?: string, pinned?: boolean, gate?: string}} wish */
 export const startSession = (wish) => call("POST", "/api/sessions", wish);
 
+/** No pictures come from the placement with this token. @param {string} id @param {number} token */
+export const moveSession = (id, token) => call("POST", `/api/sessions/${encodeURIComponent(id)}/failover`, { token });
+
 /** @param {string} id */
 export const stopSession = (id) => call("DELETE", `/api/sessions/${encodeURIComponent(id)}`);

@@ -90,7 +90,7 @@ class RunningTile {
       ]),
     );
     const url = session.snapshot_url ?? (session.node_url && `${session.node_url}/v1/sessions/${this.id}/snapshot`);
-    // The token is not sent: it only makes the address another one when the session has moved.
+    // The part behind # is not sent: it only makes the address another one when the session has moved.
     this.snapshots.aim(url ? `${url}#${session.token ?? 0}` : "");
     if (!url && this.parts.image.hidden) setText(parts["cover-text"], "Waiting for a node …");
     parts.open.classList.toggle("old", !url);

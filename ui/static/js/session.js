@@ -1,11 +1,12 @@
 /** One session: its live picture, its numbers, and what it finds. */
 
 import { showBanner } from "./banner.js";
-import { getSession, startSession, stopSession } from "./calls.js";
+import { getSession, moveSession, startSession, stopSession } from "./calls.js";
 import { partsOf, say, setAttribute, setText, show } from "./dom.js";
 import { showFound } from "./found.js";
 import { LiveStream } from "./livestream.js";
 import { Meter } from "./meter.js";
+import { lastMove, showMove, tellMove } from "./moves.js";
 import { watchOverview } from "./overview.js";
 import { Overlay } from "./overlay.js";
 import { listPrograms } from "./programs.js";
@@ -14,6 +15,8 @@ import { watchStats } from "./stats.js";
 import { joined, rate, sentence } from "./words.js";
 
 const DRAW = 250; // ms between two drawings of the numbers: they change with every frame
+const COVER = 400; // ms without pictures after which the page says so: a planned move is over before
+const LATE = 3000; // ms for which a list may be older than what this page has been told of a move
 
 const root = /** @type {HTMLElement} */ (document.getElementById("session"));
 const parts = partsOf(root);
@@ -31,7 +34,13 @@ let over = false;
 let asking = false;
 let flowing = false;
 let trouble = "";
+let verdict = ""; // what the registry made of it that no pictures come
 let what = "";
+let covering = 0;
+let movedAt = -LATE;
+let lastNode = ""; // the name of the last node that served it
+/** @type {import("./overview.js").Overview | null} */
+let seen = null;
 
 const stream = new LiveStream(parts.live, id, {
   onFrame(detections) {
@@ -41,7 +50,9 @@ const stream = new LiveStream(parts.live, id, {
   },
   onFlow() {
     flowing = true;
-    trouble = "";
+    trouble = verdict = "";
+    window.clearTimeout(covering);
+    covering = 0;
     paintState();
     show(parts.cover, false);
     parts.stage.classList.remove("old");
@@ -52,17 +63,33 @@ const stream = new LiveStream(parts.live, id, {
     flowing = false;
     overlay.clear();
     trouble = words;
-    paintState();
+    covering ||= window.setTimeout(cover, COVER);
+    if (!parts.cover.hidden) cover();
+  },
+  async onSilence() {
+    const { token, node_name } = session ?? {};
+    if (!token || !node_name) return;
+    verdict = `Node ${node_name} gives no pictures; moving …`;
     cover();
+    try {
+      const found = await moveSession(id, token);
+      if (found.token === session.token) verdict = `Node ${node_name} gives no pictures. ${sentence(String(found.outcome))}.`;
+      else if (seen) draw(found, seen);
+    } catch {
+      verdict = ""; // the registry is away, and the banner says so: the node may come back by itself
+    }
+    if (!flowing) cover();
   },
 });
 
 /** Why there is no picture: the registry knows more than a broken connection tells. */
 function cover() {
-  const reason = session && session.state !== "running" ? sentence(String(session.state_reason ?? "")) : "";
-  setText(parts["cover-text"], `${reason || trouble}. Trying again …`);
+  const waits = session && !session.node;
+  const reason = waits ? sentence(String(session.state_reason ?? "")) : "";
+  setText(parts["cover-text"], (!reason && verdict) || `${reason || trouble}. Trying again …`);
   show(parts.cover, true);
   parts.stage.classList.add("old");
+  paintState();
 }
 
 function drawNumbers() {
@@ -101,8 +128,19 @@ function paintState() {
 
 /** @param {any} found @param {import("./overview.js").Overview} overview */
 function draw(found, overview) {
-  const moved = session !== null && found.token !== session.token;
+  if (session && found.token < session.token && performance.now() - movedAt < LATE) return;
+  const before = session;
+  const moved = before !== null && found.token !== before.token;
   session = found;
+  if (moved) {
+    movedAt = performance.now();
+    if (lastNode && found.node_name && found.node_name !== lastNode) {
+      tellMove(parts.moved, { from: lastNode, to: found.node_name, at: found.changed_at ?? overview.now });
+    }
+  } else if (!before) {
+    getSession(id).then(({ history }) => showMove(parts.moved, lastMove(history))).catch(() => {}); // it is a nicety
+  }
+  lastNode = found.node_name ?? lastNode;
   // When the last node that offered it has gone, the name that it gave stays.
   what = String((overview.algorithms.find((a) => a.id === found.algorithm)?.name ?? what) || found.algorithm);
   const camera = String(found.camera_name ?? found.camera);
@@ -123,7 +161,7 @@ function draw(found, overview) {
   }
   parts.overlay.disabled = !address;
   if (moved) stream.moved();
-  else if (trouble) cover();
+  else if (!parts.cover.hidden && trouble) cover();
 }
 
 /** The list has it no longer: the registry says why. */
@@ -206,6 +244,7 @@ listPrograms(parts.lines, id);
 watchOverview((overview) => {
   showBanner(overview);
   if (over) return;
+  seen = overview;
   const found = overview.sessions.find((s) => s.session_id === id);
   if (found && found.state !== "ended") draw(found, overview);
   else if (overview.known && !overview.stale && !overview.first) findOut();

@@ -39,7 +39,8 @@ export function ofNode(node) {
 export function ofSession(session) {
   const [word, tone] = SESSION[session.state] ?? [String(session.state ?? "Unknown"), "off"];
   const reason = String(session.state_reason ?? "");
-  return { word, tone: reason && tone === "ok" ? "warn" : tone, reason };
+  const past = /^(moved:|known again)/.test(reason); // how it came here is no trouble of now
+  return { word, tone: reason && !past && tone === "ok" ? "warn" : tone, reason };
 }
 
 /** @param {HTMLElement} pill holds an element `.shape` @param {HTMLElement} word @param {Standing} standing */

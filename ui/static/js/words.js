@@ -18,6 +18,11 @@ export function duration(seconds) {
   return `${Math.round(s / 3600)} h`;
 }
 
+/** The time of day. @param {number} at Unix seconds */
+export function clock(at) {
+  return new Date(at * 1000).toLocaleTimeString("en-GB");
+}
+
 /** @param {number} count @param {string} one @param {string} [more] */
 export function many(count, one, more) {
   return `${count} ${count === 1 ? one : (more ?? one + "s")}`;
