@@ -19,7 +19,18 @@ from bench.machine import ROOT, load, machine, machine_line
 from bench.processes import Failed, Missing
 from bench.session import Bench, scratch
 
-SCENARIOS = ("fanout", "endtoend", "detections", "ingest", "slow", "latency", "overload", "registry", "soak")
+SCENARIOS = (
+    "fanout",
+    "endtoend",
+    "detections",
+    "ingest",
+    "slow",
+    "latency",
+    "overload",
+    "registry",
+    "failover",
+    "soak",
+)
 BUSY = 0.3  # cores that others take, from which on figures are doubtful
 Ran = tuple[dict[str, Any], list[Target]]
 
@@ -47,6 +58,7 @@ def main() -> None:
         bench = Bench(
             1 if given.quick else given.rounds, given.quick, given.data.resolve(), folder,
             real_cameras=given.real_cameras, minutes=given.minutes, mjpg_streamer=given.mjpg_streamer,
+            only=tuple(given.only),
         )  # fmt: skip
         for name in names:
             found, targets = _run(name, bench)
@@ -145,6 +157,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round: does it run, not how fast")
     parser.add_argument("--out", type=Path, default=ROOT / ".bench" / "results", help="folder of the JSON file")
     parser.add_argument("--data", type=Path, default=ROOT / ".." / "shared" / "data", help="photographs and models")
+    parser.add_argument("--only", action="append", default=[], metavar="CASE", help="a case of failover; repeatable")
     parser.add_argument("--mjpg-streamer", type=Path, help="the binary, where there is one")
     parser.add_argument("--minutes", type=float, default=10, help="length of the soak (10)")
     parser.add_argument("--real-cameras", action="store_true", help="camera nodes instead of one cheap replay process")

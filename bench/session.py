@@ -29,7 +29,8 @@ FLAGS: dict[str, tuple[str, ...]] = {"fake_v4l2": ("-shared", "-fPIC")}
 
 @dataclass
 class Bench:
-    """Settings, and where things are. shared: the folder with photographs and models. commands: what was started."""
+    """Settings, and where things are. shared: the folder with photographs and models. commands: what was started.
+    only: the cases to measure of a scenario that has several to choose from; all when empty."""
 
     rounds: int
     quick: bool
@@ -39,6 +40,7 @@ class Bench:
     real_cameras: bool = False
     minutes: float = 10.0
     mjpg_streamer: Path | None = None
+    only: tuple[str, ...] = ()
     commands: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

@@ -26,6 +26,7 @@ from mesh.wire import CameraAddress
 
 CONNECT_TIMEOUT = 3.0  # seconds
 STALL_TIMEOUT = 5.0  # seconds without a byte after which the camera counts as lost: a still one sends a frame a second
+RETRY_CEILING = 3.0  # seconds between two tries: a camera that is started again is seen again; on a LAN that is cheap
 PATIENCE = 15.0  # seconds in which one picture must be whole: a camera that trickles is as good as lost
 POLL_PERIOD = 0.1  # seconds between two stills of a camera that offers no stream
 _CHUNK = 256 * 1024  # bytes read at once at most
@@ -68,7 +69,7 @@ class Ingest:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(ceiling=RETRY_CEILING)
         while not self._stopping.is_set():
             before = self.taken
             try:

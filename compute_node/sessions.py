@@ -59,7 +59,8 @@ class Session:
     def refusal(self) -> FoglineError | None:
         """What to tell a viewer once it is over."""
         if self.ended.is_set():
-            return Conflict(f"this node serves the session no longer; {_open(self.assignment.session_id)}")
+            session_id = self.assignment.session_id
+            return NotFound(f"session {session_id!r} is not served here any more; {_open(session_id)}")
         return None if self._holds() else _cut_off()
 
 

@@ -157,7 +157,7 @@ class RegistryClient:
     def _call(self, method: str, path: str, kind: type[T], body: Any = None, *, retries: int = RETRIES) -> T:
         content = self._send(method, path, body, retries=retries)
         try:
-            return msgspec.json.decode(content, type=kind)
+            return codec.decode(content, kind)
         except msgspec.MsgspecError as error:
             raise RegistryAway(f"{self.url}{path} gave an answer that is not a registry's: {error}") from error
 

@@ -70,11 +70,10 @@ class DialBack:
             began = time.monotonic()
             try:
                 problem = dial(url)
-                if self._heard_at.get(node_id, began) > began:
-                    if problem is not None:
-                        continue  # a cable that was plugged in meanwhile: the dial that was asked for since tells
-                else:
+                if self._heard_at.get(node_id, began) <= began:
                     self._heard_at.pop(node_id, None)
+                elif problem is not None:
+                    continue  # a cable was plugged in meanwhile: the dial that was asked for since then tells
                 self._store.reached(node_id, url, problem, AGAIN_SECONDS, gone=problem == REFUSED)
             except FoglineError as error:
                 log.warning("cannot note whether a node was reached; it is dialled again", reason=error.detail)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from mesh import codec
 from mesh.manifest import Kind
 from mesh.wire import Assignment, CameraAddress, Gate, Load, Speed
 from registry.store import NodeRecord, Reach, SessionRecord, SessionState, Vital
@@ -22,7 +23,7 @@ def pairs(flat: list[str]) -> dict[str, str]:
 def vital(text: str) -> Vital:
     """What the hash `vitals` has of a node: milliseconds, a space, the load as JSON."""
     seen, _, load = text.partition(" ")
-    return Vital(load=msgspec.json.decode(load, type=Load), seen=int(seen) / 1000)
+    return Vital(load=codec.decode(load, Load), seen=int(seen) / 1000)
 
 
 def node(node_id: str, row: Row, vitals: str | None, *, lease_ends: float, read_at: float) -> NodeRecord:
@@ -96,8 +97,8 @@ def session(row: Row) -> SessionRecord:
         changed_at=_seconds(row.get("changed")),
         camera_gone=(row.get("camera_reason") or "it is unknown") if gone else None,
         following=row.get("next") or None,
-        require=msgspec.json.decode(row.get("require") or "{}", type=dict[str, str]),
-        prefer=msgspec.json.decode(row.get("prefer") or "{}", type=dict[str, str]),
+        require=codec.decode(row.get("require") or "{}", dict[str, str]),
+        prefer=codec.decode(row.get("prefer") or "{}", dict[str, str]),
         speed=cast(Speed, row.get("speed") or "any"),
         expires_at=_seconds(row["expires"]) if row.get("expires") else None,
     )

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from mesh import codec
 from mesh.manifest import Kind, Manifest
 from mesh.wire import Beat
 from registry import redis_rows
@@ -23,6 +24,7 @@ from registry.store import (
     Opening,
     Pulse,
     Registered,
+    Remembered,
     SessionRecord,
     Snapshot,
     Step,
@@ -135,7 +137,7 @@ class RedisStore:
 
     def history(self, session_id: str) -> list[Step]:
         steps = self._guard(lambda: self._redis.lrange(_key("history", session_id), 0, -1))
-        return [msgspec.json.decode(step, type=Step) for step in cast("list[str]", steps)]
+        return [codec.decode(step, Step) for step in cast("list[str]", steps)]
 
     def secret(self) -> bytes:
         def read() -> str:
@@ -146,7 +148,9 @@ class RedisStore:
 
     # --- nodes
 
-    def register(self, manifest: Manifest, url: str, names: list[str], lease: float) -> Registered:
+    def register(
+        self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
+    ) -> Registered:
         facts = {
             "kind": manifest.kind,
             "name": manifest.name,
@@ -155,7 +159,9 @@ class RedisStore:
             "boot": manifest.boot_id,
             "url": url,
             "slots": manifest.slots,
-            "serving": manifest.serving,
+            "serving": remembered.serving if remembered else manifest.serving,
+            "reached": bool(remembered and remembered.reached),
+            "orders": remembered.orders if remembered else 0,
             "original": manifest.original,
             "algorithms": [
                 {"id": entry.id} if entry.fps is None else {"id": entry.id, "fps": entry.fps}

@@ -154,6 +154,15 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     dial: bool
 
 
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """What was known of a node that the store has lost. reached: it was dialled with success. orders: the number that
+    it follows, 0 for a new one. serving: sessions on it, of which its next full beat will tell."""
+
+    reached: bool
+    orders: int = 0
+    serving: int = 0
+
+
 class BeatResult(msgspec.Struct, frozen=True, kw_only=True):
     """As mesh.wire.BeatReply has them. dial: it returns from silence and has to be reached before it counts as free."""
 
@@ -267,7 +276,11 @@ class Store(Protocol):
 
     # --- nodes
 
-    def register(self, manifest: Manifest, url: str, names: list[str], lease: float) -> Registered: ...
+    def register(
+        self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
+    ) -> Registered:
+        """remembered: the store lost this node a moment ago, and this is what it had of it."""
+        ...
 
     def beat(self, node_id: str, beat: Beat, lease: float) -> BeatResult | None:
         """None: it is unknown, dead or another boot, and has to register. lease: seconds."""

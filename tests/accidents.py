@@ -7,17 +7,21 @@ names say otherwise.
 from __future__ import annotations
 
 import itertools
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+import requests
 
 from tests.cluster import Cluster, Service
 from tests.gaps import Viewer
 from tests.hosts import Host
 from tests.processes import wait_for
+from tests.registry.servers import Server
 
 Figures = dict[str, float]
-AFTER = 1.0  # seconds that a viewer is watched on once all is well again
+AFTER = 0.5  # seconds that a viewer is watched on once all is well again
 MOVE = 12.0  # seconds after which a picture from another node is no longer waited for
 
 
@@ -33,7 +37,13 @@ class Scene:
         return Viewer(self.cluster.registries, self.session_id, host=self.at_viewers, ask=ask, kept=kept)
 
     def serving(self) -> Service:
+        """The compute node that serves the session."""
         return self.cluster.services[self.cluster.serving(self.session_id)]
+
+    def serving_host(self) -> Host:
+        host = self.serving().host
+        assert host is not None
+        return host
 
     @contextmanager
     def watched(self, *, ask: bool = True) -> Iterator[tuple[Viewer, Viewer, Service]]:
@@ -119,17 +129,17 @@ def cut_compute(scene: Scene, seconds: float) -> Figures:
         }
 
 
-def deafen(scene: Scene, who: Callable[[Service], tuple[Host, Host]]) -> Figures:
-    """One host drops what comes from another; `who` gives the deaf one and the one that is not heard, by the node
-    that serves."""
+def deafen(scene: Scene, deaf: Sequence[Host], unheard: Sequence[Host]) -> Figures:
+    """Some hosts drop what comes from others; the one of the serving compute node is on one of the sides."""
     with scene.watched() as (viewer, kept, victim):
-        deaf, unheard = who(victim)
         began = time.monotonic()
-        deaf.ignore(unheard)
+        for one, other in itertools.product(deaf, unheard):
+            one.ignore(other)
         try:
             moved = _moved(viewer, victim, began)
         finally:
-            deaf.hear(unheard)
+            for one, other in itertools.product(deaf, unheard):
+                one.hear(other)
         scene.sound()
         return {"gap": viewer.gap(began), "pictures_of_the_old_node": _late((viewer, kept), victim, moved)}
 
@@ -138,6 +148,7 @@ def lose_packets(scene: Scene, share: float, seconds: float) -> Figures:
     """The serving compute node's host loses that share of what it is sent."""
     with scene.watched() as (viewer, _kept, victim):
         assert victim.host is not None
+        name = scene.cluster.serving(scene.session_id)
         began = time.monotonic()
         with victim.host.losing(share):
             listed = scene.cluster.watch_states(seconds)
@@ -145,8 +156,7 @@ def lose_packets(scene: Scene, share: float, seconds: float) -> Figures:
         return {
             "gap": viewer.gap(began),
             "moves": float(len(viewer.nodes(began)) - 1),
-            "looks_at_which_a_node_was_missing": float(sum(len(states) < 3 for states in listed)),
-            "looks_at_which_a_node_was_not_ready": float(sum(set(states.values()) != {"ready"} for states in listed)),
+            "looks_at_which_it_was_given_up": float(sum(states.get(name) in (None, "suspect") for states in listed)),
             "pictures_a_second": len(viewer.after(began)) / (time.monotonic() - began),
         }
 
@@ -224,3 +234,69 @@ def kill_registry(scene: Scene, name: str) -> Figures:
         registry.running.ready()
         scene.sound()
     return figures
+
+
+def hang_redis(scene: Scene, server: Server, seconds: float) -> Figures:
+    """SIGSTOP of Redis, SIGCONT after `seconds`."""
+    with scene.watched() as (viewer, kept, _):
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            failed = _failed_reads(scene, seconds)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        return _as_before(scene, viewer, kept, began) | {"reads_failed": failed}
+
+
+def kill_redis(scene: Scene, server: Server, seconds: float) -> Figures:
+    """kill -9 of Redis, which keeps its data; it is started again after `seconds`."""
+    with scene.watched() as (viewer, kept, _):
+        began = time.monotonic()
+        server.kill()
+        try:
+            failed = _failed_reads(scene, seconds)
+        finally:
+            server.start()
+        return _as_before(scene, viewer, kept, began) | {"reads_failed": failed}
+
+
+def wipe_redis(scene: Scene, server: Server) -> Figures:
+    """Redis forgets everything."""
+    with scene.watched() as (viewer, kept, _):
+        began = time.monotonic()
+        server.client().flushall()
+        return _as_before(scene, viewer, kept, began)
+
+
+def _as_before(scene: Scene, viewer: Viewer, kept: Viewer, began: float) -> Figures:
+    """Wait until the lists are fresh and the session runs; what the viewers saw since `began`."""
+    recovering = time.monotonic()
+
+    def well() -> bool:
+        try:
+            fresh = not scene.cluster.get("/v1/nodes")["stale"]
+            return fresh and scene.cluster.session(scene.session_id)["state"] == "running"
+        except requests.HTTPError:  # a session that is not known again yet
+            return False
+
+    wait_for(well, 20, "the session to be known and to run")
+    took = time.monotonic() - recovering
+    scene.sound()
+    time.sleep(AFTER)
+    return {
+        "gap": max(viewer.gap(began), kept.gap(began)),
+        "moves": float(len(viewer.nodes(began)) - 1),
+        "known_again": took,
+    }
+
+
+def _failed_reads(scene: Scene, seconds: float) -> float:
+    """Read the lists for so long; how many reads failed."""
+    failed = 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for path in ("/v1/nodes", "/v1/sessions"):
+            for url in scene.cluster.registries.split(","):
+                failed += not requests.get(url + path, timeout=5).ok
+        time.sleep(0.1)
+    return float(failed)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+MACHINE = 254  # the machine's own number in each network
 MOST = 16  # networks of hosts on one machine at once: test runs beside one another
 
 
@@ -32,12 +33,14 @@ def why_not(*programs: str) -> str | None:
 
 
 class Host:
-    """One host. address: its IPv4 address. command: what to put before a program so that it runs there."""
+    """One host. address: its IPv4 address. machine: that of the machine itself, as the host sees it. command: what to
+    put before a program so that it runs there."""
 
     def __init__(self, network: int, number: int) -> None:
         self.space = f"foghost{network}-{number}"
         self.link = f"fogv{network}-{number}"
         self.address = f"10.91.{network}.{number}"
+        self.machine = f"10.91.{network}.{MACHINE}"
         self.command = ["ip", "netns", "exec", self.space]
 
     def cut(self, seconds: float | None = None) -> None:
@@ -79,11 +82,11 @@ class Host:
 def hosts(count: int) -> Iterator[list[Host]]:
     """`count` hosts that reach one another, until the context ends. What still runs in them is killed.
 
-    They are numbered from 1; the machine itself has the number 254 in their network.
+    They are numbered from 1; the machine itself has the number MACHINE in their network.
     """
     with _network() as network:
         made = [Host(network, number) for number in range(1, count + 1)]
-        bridge, machine = f"fogbr{network}", f"10.91.{network}.254"
+        bridge, machine = f"fogbr{network}", f"10.91.{network}.{MACHINE}"
         _remove(bridge)
         try:
             _ip("link", "add", bridge, "type", "bridge")

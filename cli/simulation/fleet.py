@@ -21,8 +21,11 @@ from mesh.wire import BeatReply, Pace, Registration
 HOST = "127.0.0.1"
 CONNECTIONS = 16  # to each registry, for registrations and for beats: so many are under way at once
 OWN_DOORS = 16  # compute nodes whose address can be made to refuse, so that they can be killed
-PATIENCE = 1.5  # beats without an answer by datagram, after which HTTP takes over
-TRY_AGAIN = 30.0  # seconds until datagrams are tried again where none was answered
+# As mesh.transmitter has them:
+AGAIN = 0.4  # of the time between two datagrams, after which one that was not answered is sent again
+PATIENCE = 1.5  # times that time without an answer, after which HTTP takes over
+TRIES, TRY_AGAIN = 6, 30.0  # datagrams without an answer, after which they are tried only so often (s)
+REMEMBERED = 16  # datagrams whose answers may still come
 RETRY = (0.5, 1.5)  # seconds until a registry that gave no proper answer is asked again
 Json = dict[str, Any]
 
@@ -81,7 +84,7 @@ class Fleet:
             "alive": len(alive),
             "registered": sum(node.registered for node in alive),
             "holding": sum(now < node.held_from + node.lease for node in alive),
-            "by_datagram": sum(bool(node.key) and now >= node.mute_until for node in alive),
+            "by_datagram": sum(_gets_through(node, now) for node in alive),
             "sessions": sum(not one.warm for node in alive for one in node.sessions.values()),
             "overloaded": sum(len(node.sessions) > node.slots for node in alive),
             "dialled": self._doors.dialled,
@@ -144,8 +147,10 @@ class Fleet:
         self._take(node, answer.heartbeat)
         self._registered_at = time.monotonic()
         # Where datagrams get through and there is nothing to tell, the first full beat can wait.
+        now = time.monotonic()
         wait = node.full_seconds if node.key and not node.sessions else 0.0
-        node.full_at = time.monotonic() + random.uniform(0, wait)
+        node.full_at = now + wait * random.uniform(0.9, 1.0)
+        node.heard_at = node.asked_at = now
         node.followed = 0
         self._start(node, 0.0)
 
@@ -166,28 +171,30 @@ class Fleet:
     def _tick(self, node: Node, turn: int) -> None:
         if node.turn != turn or node.silent:
             return
-        if node.registered:
-            self._beat(node)
-        self._loop.after(node.pace, lambda: self._tick(node, turn))
-
-    def _beat(self, node: Node) -> None:
         now = time.monotonic()
-        if node.key and now >= node.mute_until:
-            if node.unanswered_since and now - node.unanswered_since > PATIENCE * node.pace:
-                self._counts["datagrams_given_up"] += 1
-                node.mute_until = now + TRY_AGAIN
-                node.unanswered_since = 0.0
-            else:
+        wait = node.pace
+        if node.registered:
+            if node.key and now >= node.due:
                 self._pulse(node, now)
-                if now < node.full_at:
-                    return
-        self._full(node)
+            if now >= node.full_at or (not _gets_through(node, now) and now >= node.asked_at + node.pace):
+                self._full(node)
+            if node.key:
+                wait = min(wait, node.due - now)
+        self._loop.at(now + wait, lambda: self._tick(node, turn))
+
+    def _pulse(self, node: Node, now: float) -> None:
+        node.tries += 1
+        node.due = now + (TRY_AGAIN if node.tries > TRIES else node.seconds * (AGAIN if node.tries == 1 else 1.0))
+        self._pulses.send(node)
+        node.sent[node.number] = now
+        if len(node.sent) > REMEMBERED:
+            del node.sent[min(node.sent)]
 
     def _full(self, node: Node) -> None:
         if node.asked_full or not node.registered:
             return
         node.asked_full = True
-        sent_at = time.monotonic()
+        node.asked_at = sent_at = time.monotonic()
         node.full_at = sent_at + node.full_seconds * random.uniform(0.9, 1.0)
         where = node.index % len(self._hosts)
         sent = request("POST", self._hosts[where], f"/v1/nodes/{node.node_id}/heartbeat", node.full_beat())
@@ -233,33 +240,43 @@ class Fleet:
             node.key = b""
         elif node.key != bytes.fromhex(pace.datagrams.key) or node.port != pace.datagrams.port:
             node.key, node.port = bytes.fromhex(pace.datagrams.key), pace.datagrams.port
-            node.unanswered_since = node.mute_until = 0.0
-
-    def _pulse(self, node: Node, now: float) -> None:
-        self._pulses.send(node)
-        node.sent_at = now
-        node.unanswered_since = node.unanswered_since or now
+            node.tries, node.stamp, node.due = 0, 0, 0.0
+            node.sent.clear()
 
     def _heard(self, node: Node, answer: AnswerDatagram) -> None:
-        node.stamp = answer.stamp
-        if answer.echo == node.number:
-            node.unanswered_since = 0.0
-        if not node.registered:
+        if not answer.echo:
+            if node.registered and answer.orders > node.followed:
+                self._full(node)
+            return
+        sent_at = node.sent.pop(answer.echo, None)
+        if sent_at is None or not node.registered:
             return
         now = time.monotonic()
+        node.stamp, node.seconds = answer.stamp, answer.seconds
         if answer.says == "prove":
             self._counts["proofs"] += 1
-            if answer.echo == node.number:
-                self._pulse(node, now)
-        elif answer.says == "full":
+            if not node.proving:
+                node.proving, node.tries, node.due = True, 0, now
+                self._start(node, 0.0)
+            return
+        node.proving, node.tries, node.heard_at = False, 0, now
+        node.due = sent_at + node.seconds * random.uniform(0.9, 1.0)
+        self._start(node, max(0.0, node.due - now))
+        if answer.says == "full":
             node.promised = answer.spread > 0
             self._loop.after(random.uniform(0, answer.spread), lambda: self._full(node))
-        elif answer.says == "renewed" or (answer.says == "away" and now < node.held_from + node.lease):
-            if answer.echo == node.number:
-                node.held_from = node.sent_at
-            node.lease, node.pace = answer.lease_seconds, answer.seconds
-        if answer.orders != node.followed:
-            self._full(node)
+        elif answer.says == "away":
+            if now < node.held_from + node.lease:
+                node.held_from = sent_at
+        elif answer.orders != node.followed:
+            self._full(node)  # and no lease before they are obeyed
+        else:
+            node.held_from, node.lease = sent_at, answer.lease_seconds
 
     def _node(self, node_id: str) -> Node:
         return next(node for node in self._nodes if node.node_id == node_id)
+
+
+def _gets_through(node: Node, now: float) -> bool:
+    """Whether datagrams keep the registry informed now."""
+    return bool(node.key) and now < node.heard_at + PATIENCE * node.seconds

@@ -20,11 +20,12 @@ class Node:
     """State of one node; only the fleet's thread touches it. Times are time.monotonic() seconds.
 
     url: where the registry may dial it. gone: it was killed. cut: its cable was pulled. held_from: when the last beat
-    that was answered was sent. full_at: when the next full beat is due. key, port: for its datagrams; no key while it
-    sends none. sent_at: when datagram `number` went out. stamp: of the newest answer. unanswered_since: when the first
-    datagram went out that no answer came for, 0 when there is none; mute_until: none is sent before. followed: the
-    number of the orders that it follows. promised: it has waited already before it registers again. tickets: sessions
-    whose ticket was asked for. turn: counts its timers, of which only the newest is valid.
+    that was answered was sent. asked_at: when the last full beat was sent; full_at: when the next one is due. pace:
+    seconds between full beats while datagrams do not get through; seconds: between datagrams. key, port: for them; no
+    key while it sends none. sent: when the last ones went out, by number. tries: sent since the last answer; heard_at:
+    when that came; stamp: of that. due: when the next datagram is. proving: it was asked to show that it hears.
+    followed: the number of the orders that it follows. promised: it has waited already before it registers again.
+    tickets: sessions whose ticket was asked for. turn: counts its timers, of which only the newest is valid.
     """
 
     def __init__(self, index: int, url: str) -> None:
@@ -35,13 +36,12 @@ class Node:
         self.boot_id = str(uuid.uuid4())
         self.url = f"{url}/n/{index}"
         self.slots = 0 if self.kind == "camera" else SLOTS
-        self.registered = self.gone = self.cut = self.asked_full = self.promised = False
-        self.lease, self.pace, self.full_seconds = 3.0, 1.0, 1.0
-        self.held_from = self.full_at = 0.0
+        self.registered = self.gone = self.cut = self.asked_full = self.promised = self.proving = False
+        self.lease, self.pace, self.seconds, self.full_seconds = 3.0, 1.0, 1.0, 1.0
+        self.held_from = self.asked_at = self.full_at = self.heard_at = self.due = 0.0
         self.key = b""
-        self.port = self.number = self.stamp = 0
-        self.sent_at = self.unanswered_since = self.mute_until = 0.0
-        self.followed = self.turn = 0
+        self.port = self.number = self.stamp = self.tries = self.followed = self.turn = 0
+        self.sent: dict[int, float] = {}
         self.sessions: dict[str, Assignment] = {}
         self.tickets: set[str] = set()
 

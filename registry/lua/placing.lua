@@ -1,8 +1,9 @@
 -- Put before every change that gives sessions to nodes: who is chosen, and why, in words.
 
-local PAGE = 32 -- candidates looked at, the least loaded first
-local PAGES = 8 -- if all of them lapsed a moment ago, as when a network is cut: look so much further
-local OTHERS = 6 -- nodes that the words mention besides the chosen one
+local PAGE = 16 -- candidates looked at, the least loaded first
+local PAGES = 16 -- if all of them lapsed a moment ago, as when a network is cut: look so much further
+local OTHERS = 6 -- nodes that the words mention besides the chosen one …
+local MANY, OF_MANY = 16, 2 -- … and how many of more than MANY: looking at them costs most of a placement
 local FASTEST, SLOWEST = 14, -6 -- classes of speed: powers of two in frames a second
 
 -- How one node stands to being given a session: {id, name, free, slots, spare, against = words or nil}
@@ -57,13 +58,14 @@ end
 
 -- Words on the nodes that have the algorithm and could not take the session.
 local function refusals(wish, chosen, without)
-  local list = {}
-  for _, id in ipairs(redis.call('SRANDMEMBER', key('has', wish.algorithm), OTHERS + 1)) do
+  local list, most = {}, OTHERS
+  if chosen and redis.call('SCARD', key('has', wish.algorithm)) > MANY then most = OF_MANY end
+  for _, id in ipairs(redis.call('SRANDMEMBER', key('has', wish.algorithm), most + 1)) do
     if id ~= chosen then
       local who = standing(id, wish)
       if id == without then who.against = 'is left out: it gave no frames' end
       who.against = who.against or lacks(id, wish.require)
-      if who.against and #list < OTHERS then list[#list + 1] = who.name .. ' ' .. who.against end
+      if who.against and #list < most then list[#list + 1] = who.name .. ' ' .. who.against end
     end
   end
   table.sort(list)

@@ -8,7 +8,7 @@ local same_boot = known and old[2] == facts.boot
 if known then unlist(id) end
 
 local reach = old[4]
-if facts.original then
+if facts.original or (facts.reached and not known) then
   reach = 'ok'
 elseif not same_boot or old[3] ~= facts.url or old[1] == 'suspect' then
   reach = 'checking'
@@ -23,6 +23,7 @@ if not same_boot then
     -- It serves sessions that are not written down here: its next beat tells of them, and nothing is placed before.
     'awaited', facts.serving > 0 and '1' or '0')
   redis.call('HSET', key('vitals'), id, integer(now) .. ' {}')
+  if facts.orders > 0 then redis.call('HSET', node_key(id), 'orders', integer(facts.orders)) end
 end
 local ids, fields = {}, {}
 for _, algorithm in ipairs(facts.algorithms) do

@@ -7,18 +7,22 @@ from dataclasses import replace
 
 import msgspec
 
+from mesh import codec
 from mesh.manifest import Manifest
 from mesh.wire import Assignment, Beat, CameraAddress, Load, SessionReport
 from registry.memory.mesh import Mesh
 from registry.memory.moving import displace_all, promote, revive
 from registry.memory.placing import Wish
 from registry.memory.rows import Node, Session, Ticket
-from registry.store import BeatResult, Pulse, Registered
+from registry.store import BeatResult, Pulse, Registered, Remembered
 
 DIAL_LATER = 3_000  # ms after which a node is dialled by whoever looks for it: the process that should may have died
 
 
-def register(mesh: Mesh, manifest: Manifest, url: str, names: list[str], lease: int) -> Registered:
+def register(
+    mesh: Mesh, manifest: Manifest, url: str, names: list[str], lease: int, *, remembered: Remembered | None = None
+) -> Registered:
+    serving = remembered.serving if remembered else manifest.serving
     past = mesh.nodes.get(manifest.node_id)
     old = past if past is not None and past.there else None
     if old is not None:
@@ -30,9 +34,12 @@ def register(mesh: Mesh, manifest: Manifest, url: str, names: list[str], lease: 
         unchanged = unchanged and old.manifest.document == manifest.document
     else:
         unchanged = False
-        node = Node(manifest=manifest, url=url, names=names, seen=mesh.now, awaited=manifest.serving > 0)
+        node = Node(manifest=manifest, url=url, names=names, seen=mesh.now, awaited=serving > 0)
         if old is not None:
             _inherit(node, old)
+        elif remembered is not None:
+            node.reach = "ok" if remembered.reached else "checking"
+            node.orders = remembered.orders
     if manifest.original:
         node.reach = "ok"
     _list(mesh, node, lease)
@@ -174,7 +181,7 @@ def remember(mesh: Mesh, session_id: str, facts: Ticket) -> Session:
 def _remembered(mesh: Mesh, session_id: str, ticket: str) -> Session | None:
     """The session whose ticket a node sends; None when it cannot be read."""
     try:
-        facts = msgspec.json.decode(ticket, type=Ticket)
+        facts = codec.decode(ticket, Ticket)
         Wish.of(facts)
     except msgspec.DecodeError:
         return None

@@ -43,7 +43,7 @@ class Mesh:
         self.nodes: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.joins: dict[str, str] = {}
-        self.has: dict[str, dict[str, None]] = {}
+        self.has: dict[str, Ranking[int]] = {}
         self.free: dict[str, Ranking[tuple[int, int]]] = {}
         self.named: dict[tuple[Kind, str], set[str]] = {}
         self.alive: Ranking[int] = Ranking()
@@ -148,16 +148,16 @@ class Mesh:
 
     def enlist(self, node: Node) -> None:
         for algorithm in node.manifest.algorithms:
-            self.has.setdefault(algorithm, {})[node.node_id] = None
+            self.has.setdefault(algorithm, Ranking()).put(node.node_id, 0)
         for name in node.names:
             self.named.setdefault((node.manifest.kind, name), set()).add(node.node_id)
 
     def unlist(self, node: Node) -> None:
         """Take a node out of all that `enlist` and `reindex` filled."""
         for algorithm in node.manifest.algorithms:
-            self.has[algorithm].pop(node.node_id, None)
+            self.has[algorithm].drop(node.node_id)
             self.free[algorithm].drop(node.node_id)
-            if not self.has[algorithm]:
+            if len(self.has[algorithm]) == 0:
                 del self.has[algorithm], self.free[algorithm]
         for name in node.names:
             self.named[node.manifest.kind, name].discard(node.node_id)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from registry.memory.mesh import Mesh
+from registry.memory.ranking import Ranking
 from registry.memory.rows import Node, Ticket, labels_of
 
-PAGE = 32  # candidates looked at together: the least loaded of them is taken when none keeps up
-PAGES = 8  # if all of them lapsed a moment ago, as when a network is cut: look so much further
-OTHERS = 6  # nodes that the words mention besides the chosen one
+PAGE = 16  # candidates looked at together: the least loaded of them is taken when none keeps up
+PAGES = 16  # if all of them lapsed a moment ago, as when a network is cut: look so much further
+OTHERS = 6  # nodes that the words mention besides the chosen one …
+MANY, OF_MANY = 16, 2  # … and how many of more than MANY
 UNMEASURED = float("-inf")  # the class of nodes that did not measure: after all others
 FULL = "is full"
 
@@ -147,9 +149,11 @@ def _lacks(node: Node, terms: frozenset[str]) -> str | None:
 
 def _refusals(mesh: Mesh, wish: Wish, chosen: Node | None, without: str | None) -> list[str]:
     """Words on some of the nodes that have the algorithm and could not take the session."""
-    ids = list(mesh.has.get(wish.facts.algorithm, ()))
+    ids = mesh.has.get(wish.facts.algorithm, Ranking[int]())
+    most = OF_MANY if chosen is not None and len(ids) > MANY else OTHERS
     told = []
-    for node_id in random.sample(ids, min(OTHERS + 1, len(ids))):
+    for place in random.sample(range(len(ids)), min(most + 1, len(ids))):
+        node_id = ids[place]
         node = mesh.nodes[node_id]
         if node is chosen:
             continue
@@ -157,7 +161,7 @@ def _refusals(mesh: Mesh, wish: Wish, chosen: Node | None, without: str | None) 
         against = left_out or _against(mesh, node, wish) or _lacks(node, wish.require)
         if against is not None:
             told.append(f"{node.name} {against}")
-    return sorted(told[:OTHERS])
+    return sorted(told[:most])
 
 
 def _in_words(node: Node, wish: Wish) -> str:

@@ -25,6 +25,10 @@ class Ranking(Generic[Number]):
     def __iter__(self) -> Iterator[str]:
         return (name for _, name in self._order)
 
+    def __getitem__(self, place: int) -> str:
+        """The name at this place of the order, from 0."""
+        return self._order[place][1]
+
     def get(self, name: str) -> Number | None:
         return self._numbers.get(name)
 

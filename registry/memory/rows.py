@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from mesh import codec
 from mesh.manifest import Manifest
 from mesh.wire import Gate, Load, Speed
 from registry.store import NodeRecord, Opening, Reach, SessionRecord, SessionState, Step
@@ -236,4 +237,4 @@ def text_of(labels: dict[str, str]) -> str:
 
 
 def labels_of(text: str) -> dict[str, str]:
-    return msgspec.json.decode(text or "{}", type=dict[str, str])
+    return codec.decode(text or "{}", dict[str, str])

@@ -23,6 +23,7 @@ from registry.store import (
     Opening,
     Pulse,
     Registered,
+    Remembered,
     SessionRecord,
     Snapshot,
     Step,
@@ -118,9 +119,11 @@ class MemoryStore:
 
     # --- nodes
 
-    def register(self, manifest: Manifest, url: str, names: list[str], lease: float) -> Registered:
+    def register(
+        self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
+    ) -> Registered:
         with self._mesh.at_work():
-            return beating.register(self._mesh, manifest, url, names, _milliseconds(lease))
+            return beating.register(self._mesh, manifest, url, names, _milliseconds(lease), remembered=remembered)
 
     def beat(self, node_id: str, beat: Beat, lease: float) -> BeatResult | None:
         with self._mesh.at_work():

@@ -192,10 +192,15 @@ def live(*arguments: str) -> Iterator[Screen]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"},
-    )  # fmt: skip
+    # A test run in the background ignores Ctrl-C, and what it starts would do so, too; in a terminal nothing does.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm-256color"},
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     os.close(theirs)
     try:
         yield Screen(process, ours)

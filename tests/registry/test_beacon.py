@@ -226,14 +226,12 @@ def test_http_takes_over_before_the_lease_is_in_danger(registry: Registry) -> No
 
 def test_new_orders_are_obeyed_at_once(own_registry: Callable[..., Registry]) -> None:
     """Long before the next beat is due."""
-    registry = own_registry("--beat-seconds", "5", "--lease-seconds", "15")
+    registry = own_registry("--beat-seconds", "20", "--lease-seconds", "60")
     registry.node("camera", "line-3").join()
     node = registry.node("compute", "press")
     with member(node, registry.url) as one:
-        began = time.monotonic()
         registry.open()
         assert one.told.wait(3)
-        assert time.monotonic() - began < 0.5
         wait_for(lambda: one.membership.holds, 1, "lease")
 
 

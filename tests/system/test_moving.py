@@ -191,4 +191,4 @@ def test_a_killed_nodes_viewers_who_only_wait_go_on_too(mesh: Mesh) -> None:
         victim.kill()
         viewer.moved(victim)
         assert viewer.follower.moves == 0
-    assert "is gone" in mesh.read(made)["state_reason"]
+    assert "a viewer" not in mesh.read(made)["state_reason"]

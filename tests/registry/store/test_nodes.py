@@ -147,6 +147,42 @@ def test_the_sessions_of_vanished_nodes_move_after_a_while(trial: Trial) -> None
         assert trial.session(f"on-{name}").node not in set("abc")
 
 
+def test_who_is_to_follow_a_vanished_node_takes_over(trial: Trial) -> None:
+    """When its sessions are moved after a while; it goes on with the one slot that it holds for it already."""
+    ten(trial)
+    trial.silent = set("abc")
+    trial.live(LEASE)
+    trial.store.drain("a", True)
+    follower = trial.session("on-a").following or ""
+    trial.silent.add(follower)
+    for _ in range(58):
+        trial.beat(follower, ready=False)
+        trial.live(0.25)
+    assert (trial.session("on-a").node, trial.session("on-a").following) == ("a", follower)
+    for _ in range(3):
+        trial.beat(follower, ready=False)
+        trial.live(0.25)
+    taken = trial.session("on-a")
+    assert (taken.node, taken.following, taken.state) == (follower, None, "running")
+    assert taken.state_reason.startswith("moved: a has not been heard of for")
+    sessions = trial.store.snapshot().sessions
+    assert trial.node(follower).used == len([s for s in sessions if follower in (s.node, s.following)])
+
+
+def test_when_a_node_was_heard_last_never_goes_back(trial: Trial) -> None:
+    """A manifest counts like a beat."""
+    trial.compute("a")
+    trial.live(0.5)
+    trial.store.pulse([Pulse(node_id="a", boot_id="first", load=Load())], LEASE)
+    trial.advance(0.5)
+    trial.register("a")
+    heard = trial.node("a").last_seen
+    trial.silent = {"a"}
+    trial.live(LEASE + 0.25)
+    assert trial.node("a").suspect_at is not None
+    assert trial.node("a").last_seen == heard
+
+
 def test_when_the_network_is_healed_nothing_is_left_of_it(trial: Trial) -> None:
     """Those that come back are dialled, have their sessions still, and are trusted at once."""
     ten(trial)
