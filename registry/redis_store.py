@@ -18,6 +18,7 @@ from registry.settings import RegistrySettings
 from registry.store import (
     BeatResult,
     Changes,
+    Dialled,
     Failover,
     Full,
     NodeRecord,
@@ -215,10 +216,11 @@ class RedisStore:
     def drain(self, node_id: str, on: bool) -> bool:
         return bool(self._run("drain", node_id, int(on)))
 
-    def reached(self, node_id: str, url: str, problem: str | None, again_after: float, *, gone: bool = False) -> None:
-        kept = _milliseconds(DEAD_SHOWN)
-        ok = int(problem is None)
-        self._run("reached", node_id, url, ok, problem or "", _milliseconds(again_after), int(gone), kept)
+    def reached(self, results: Sequence[Dialled], again_after: float) -> None:
+        arguments: list[Any] = []
+        for one in results:
+            arguments += one.node_id, one.url, int(one.problem is None), one.problem or "", int(one.gone)
+        self._run("reached", _milliseconds(again_after), _milliseconds(DEAD_SHOWN), *arguments)
 
     def due(self, most: int, claim_seconds: float) -> list[tuple[str, str]]:
         flat = self._run("due", most, _milliseconds(claim_seconds))

@@ -182,6 +182,16 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     load: Load
 
 
+class Dialled(msgspec.Struct, frozen=True, kw_only=True):
+    """What dialling a node's `url` came to. problem: why it was not reached, None when it was. gone: nothing listens
+    there."""
+
+    node_id: str
+    url: str
+    problem: str | None = None
+    gone: bool = False
+
+
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
     """A session that somebody wants. camera, only: node ids. session_id: its id if it has to be made. ttl: seconds."""
 
@@ -294,9 +304,10 @@ class Store(Protocol):
     def leave(self, node_id: str, reason: str) -> bool: ...
     def drain(self, node_id: str, on: bool) -> bool: ...
 
-    def reached(self, node_id: str, url: str, problem: str | None, again_after: float, *, gone: bool = False) -> None:
-        """Tell the outcome of dialling `url`; after a problem it is due again in `again_after` seconds. gone: nothing
-        listens there: a node that is silent, too, is dead."""
+    def reached(self, results: Sequence[Dialled], again_after: float) -> None:
+        """Tell what dialling nodes came to, a few hundred at most in one call; what an old address answers says
+        nothing. After a problem a node is due again in `again_after` seconds. One that is gone and silent, too, is
+        dead."""
         ...
 
     def due(self, most: int, claim_seconds: float) -> list[tuple[str, str]]:

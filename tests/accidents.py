@@ -211,9 +211,10 @@ def kill_camera(scene: Scene, away: float) -> Figures:
         }
 
 
-def kill_registry(scene: Scene, name: str) -> Figures:
-    """kill -9 of one of several registries, then of the compute node that serves; both are started again."""
-    registry = scene.cluster.services[name]
+def kill_registry(scene: Scene) -> Figures:
+    """kill -9 of the one of several registries that leads, then of the compute node that serves; both are started
+    again."""
+    registry = scene.cluster.services[scene.cluster.leader()]
     with scene.watched() as (viewer, kept, victim):
         began = time.monotonic()
         registry.kill()

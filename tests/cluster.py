@@ -136,6 +136,15 @@ class Cluster:
         assert problem is not None
         raise problem
 
+    def leader(self) -> str:
+        """The name of the registry that does the periodic work."""
+
+        def leads(service: Service) -> bool:
+            told = [line for line in service.running.log().splitlines() if "does the periodic work" in line]
+            return service.role == "registry" and bool(told) and "this registry" in told[-1]
+
+        return next(name for name, service in self.services.items() if leads(service))
+
     def post(self, path: str, body: Any = None) -> Json:
         answer = requests.post(self.registries.split(",", maxsplit=1)[0] + path, json=body, timeout=10)
         assert answer.ok, answer.text

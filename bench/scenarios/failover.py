@@ -60,8 +60,8 @@ CASES = {
     ),
     "camera": Case(f"kill -9 of the camera for {SHORT:g} s", lambda s, _, __: accidents.kill_camera(s, SHORT)),
     "registry": Case(
-        "kill -9 of a registry, then of the compute node",
-        lambda s, _, __: accidents.kill_registry(s, "registry-1"),
+        "kill -9 of the registry that leads, then of the compute node",
+        lambda s, _, __: accidents.kill_registry(s),
         1.0,
         True,
     ),

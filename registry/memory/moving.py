@@ -185,7 +185,21 @@ def revive(mesh: Mesh, node: Node) -> None:
     mesh.probe(node)
 
 
-def note_reach(mesh: Mesh, node: Node, problem: str | None) -> None:
+def dialled(mesh: Mesh, node: Node, result: Dialled, again_after: int) -> None:
+    """A node was dialled at its present address. again_after: milliseconds until the next try when it was in vain."""
+    if node.state == "suspect" and result.gone:
+        silence = node.silence(mesh.now)
+        bury_silent(mesh, node, f"no beat for {silence}, and nothing listens at {node.url}")
+        return
+    if node.state == "suspect" or result.problem is not None:
+        mesh.unreached.put(node.node_id, mesh.now + again_after)
+    else:
+        mesh.unreached.drop(node.node_id)
+    if node.state == "live":
+        _note_reach(mesh, node, result.problem)
+
+
+def _note_reach(mesh: Mesh, node: Node, problem: str | None) -> None:
     """A live node was dialled. problem: why it was not reached."""
     reach: Reach = "failed" if problem is not None else "ok"
     if (node.reach, node.reach_reason) != (reach, problem or ""):

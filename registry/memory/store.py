@@ -17,6 +17,7 @@ from registry.settings import RegistrySettings
 from registry.store import (
     BeatResult,
     Changes,
+    Dialled,
     Failover,
     Full,
     NodeRecord,
@@ -160,22 +161,13 @@ class MemoryStore:
                 moving.hand_all_over(mesh, node)
             return True
 
-    def reached(self, node_id: str, url: str, problem: str | None, again_after: float, *, gone: bool = False) -> None:
+    def reached(self, results: Sequence[Dialled], again_after: float) -> None:
         mesh = self._mesh
         with mesh.at_work():
-            node = mesh.nodes.get(node_id)
-            if node is None or not node.there or node.url != url:  # what an old address answers says nothing
-                return
-            if node.state == "suspect" and gone:
-                silence = node.silence(mesh.now)
-                moving.bury_silent(mesh, node, f"no beat for {silence}, and nothing listens at {url}")
-                return
-            if node.state == "suspect" or problem is not None:
-                mesh.unreached.put(node_id, mesh.now + _milliseconds(again_after))
-            else:
-                mesh.unreached.drop(node_id)
-            if node.state == "live":
-                moving.note_reach(mesh, node, problem)
+            for one in results:
+                node = mesh.nodes.get(one.node_id)
+                if node is not None and node.there and node.url == one.url:
+                    moving.dialled(mesh, node, one, _milliseconds(again_after))
 
     def due(self, most: int, claim_seconds: float) -> list[tuple[str, str]]:
         mesh = self._mesh

@@ -91,7 +91,7 @@ def test_annotated_pictures_come_in_order_with_stamps(mesh: Mesh) -> None:
     assert all(float(one.headers["x-inference-ms"]) >= 0 for one in got)
     assert picture(got[-1].body).shape == (360, 640, 3)
     began = time.monotonic()
-    watch(f"{made['stream_url']}?fps=4", 6)
+    watch(f"{made['stream_url']}&fps=4", 6)
     assert 5 / (time.monotonic() - began) < 4.6
     wait_for(lambda: viewers(mesh) == 0, 5, "viewers gone")
     mesh.end(made)

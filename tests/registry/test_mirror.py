@@ -69,7 +69,7 @@ class Desk:
         names = {"node_id": node_id, "name": name or node_id, "host_name": "h", "boot_id": "b"}
         url = f"http://127.0.0.1:1/{node_id}"
         self.store.register(manifests.parse({"schema": "fogline/1", "kind": kind} | names | more), url, [], lease)
-        self.store.reached(node_id, url, None, 1.0)
+        self.store.reached([Dialled(node_id=node_id, url=url)], 1.0)
         return node_id
 
     def names(self) -> list[str]:

@@ -149,7 +149,7 @@ def test_a_reader_hears_of_a_change_as_it_happens(any_store: Store) -> None:
     reader = threading.Thread(target=lambda: heard.append(any_store.changes(place, 10, 2.0)))
     reader.start()
     time.sleep(0.1)
-    any_store.reached("cam", "http://cam:5000", None, 3.0)
+    any_store.reached([Dialled(node_id="cam", url="http://cam:5000")], 3.0)
     reader.join(5)
     assert [found.nodes for found in heard] == [("cam",)]
 

@@ -140,9 +140,8 @@ class Walk:
         problem, gone = ("timeout", roll < 0.1) if roll < 0.2 else (None, False)
 
         def step(trial: Trial) -> None:
-            node = trial.store.node(name)
-            if node is not None:
-                trial.store.reached(name, node.url, problem, 3.0, gone=gone)
+            if trial.store.node(name) is not None:
+                trial.reached(name, problem, gone=gone)
 
         return f"reached {name} {problem} gone={gone}", step
 

@@ -293,14 +293,14 @@ def test_an_address_that_is_no_longer_the_nodes_says_nothing(trial: Trial) -> No
     """What answers or does not answer there; a new address has to be reached first."""
     trial.compute("a")
     trial.compute("a", advertise_url="http://10.0.0.9:8000", dialled=False)
-    trial.store.reached("a", "http://a:8000", None, 3.0)
+    trial.store.reached([Dialled(node_id="a", url="http://a:8000")], 3.0)
     assert trial.node("a").reach == "checking"
-    trial.store.reached("a", "http://10.0.0.9:8000", "no answer within 2 s", 3.0)
+    trial.reached("a", "no answer within 2 s")
     assert (trial.node("a").reach, trial.node("a").reach_reason) == ("failed", "no answer within 2 s")
     assert trial.store.due(8, 3.0) == []
     trial.advance(3)
     assert trial.store.due(8, 3.0) == [("a", "http://10.0.0.9:8000")]
-    trial.store.reached("a", "http://10.0.0.9:8000", None, 3.0)
+    trial.reached("a")
     trial.advance(3)
     assert (trial.node("a").reach, trial.store.due(8, 3.0)) == ("ok", [])
 

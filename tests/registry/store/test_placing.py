@@ -214,7 +214,7 @@ def test_a_race_for_slots_overbooks_none_and_spreads_the_load(any_store: Store) 
         any_store.register(
             manifests.parse(document | yolo | {"node_id": name, "name": name}), f"http://{name}", [], 60.0
         )
-        any_store.reached(name, f"http://{name}", None, 3.0)
+        any_store.reached([Dialled(node_id=name, url=f"http://{name}")], 3.0)
     for turn in range(3):
         placed: list[SessionRecord] = []
 

@@ -14,7 +14,7 @@ from mesh.wire import Assignment, Beat, Load, SessionReport
 from registry.memory.store import MemoryStore
 from registry.redis_store import RedisStore, sources
 from registry.settings import RegistrySettings
-from registry.store import BeatResult, Failover, Full, NodeRecord, Opening, SessionRecord, Store, Swept
+from registry.store import BeatResult, Dialled, Failover, Full, NodeRecord, Opening, SessionRecord, Store, Swept
 
 LEASE = 1.0  # seconds
 IDLE = 30.0  # seconds
@@ -129,7 +129,7 @@ class Trial:
         self.store.register(manifest, document["advertise_url"], [name], LEASE)
 
     def reached(self, name: str, problem: str | None = None, *, gone: bool = False) -> None:
-        self.store.reached(name, self.node(name).url, problem, 3.0, gone=gone)
+        self.store.reached([Dialled(node_id=name, url=self.node(name).url, problem=problem, gone=gone)], 3.0)
 
     def beat(
         self, name: str, *reports: SessionReport, viewers: int = 1, ready: bool = True, **load: Any
