@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -50,12 +51,14 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._given = options
         self.service: Service | None = None
         self._hand_off: HandOff | None = None
+        self._stop: threading.Thread | None = None
         super().__init__()
 
     def load_config(self) -> None:
         for name, value in self._given.items():
             self.cfg.set(name, value)
         self.cfg.set("post_worker_init", self._begin)
+        self.cfg.set("worker_exit", self._end)
 
     def load(self) -> Any:
         self.service = self._build()
@@ -78,12 +81,23 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             def stop(signum: int, frame: FrameType | None, usual: Any = usual) -> None:
                 if stop_once.acquire(blocking=False):
                     # Not in the handler itself: it may have interrupted a thread that holds a lock which stop() needs.
-                    threading.Thread(target=service.stop, name="stop").start()
+                    self._stop = threading.Thread(target=service.stop, name="stop")
+                    self._stop.start()
                 if callable(usual):
                     usual(signum, frame)
 
             signal.signal(number, stop)
         service.start()
+
+    def _end(self, _server: Any, _worker: Any) -> None:
+        """Runs in the worker when it answers no more. Engines' and codecs' own threads outlive the service, and bring
+        the process down with a signal when the interpreter takes itself apart under them: so it does not."""
+        if self._stop is None:
+            return  # it never began, or failed: gunicorn's own exit code tells which
+        self._stop.join(STOP_SECONDS)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def serve(build: Callable[[], Service], *, host: str, port: int, threads: int, workers: int = 1) -> None:
