@@ -63,8 +63,7 @@ local function refusals(wish, chosen, without)
   for _, id in ipairs(redis.call('SRANDMEMBER', key('has', wish.algorithm), most + 1)) do
     if id ~= chosen then
       local who = standing(id, wish)
-      if id == without then who.against = 'is left out: it gave no frames' end
-      who.against = who.against or lacks(id, wish.require)
+      who.against = who.against or lacks(id, wish.require) or (id == without and 'is left out: it gave no frames')
       if who.against and #list < most then list[#list + 1] = who.name .. ' ' .. who.against end
     end
   end

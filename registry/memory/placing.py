@@ -158,7 +158,7 @@ def _refusals(mesh: Mesh, wish: Wish, chosen: Node | None, without: str | None) 
         if node is chosen:
             continue
         left_out = "is left out: it gave no frames" if node_id == without else None
-        against = left_out or _against(mesh, node, wish) or _lacks(node, wish.require)
+        against = _against(mesh, node, wish) or _lacks(node, wish.require) or left_out
         if against is not None:
             told.append(f"{node.name} {against}")
     return sorted(told[:most])
