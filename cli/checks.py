@@ -24,7 +24,7 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
     """Runs all tests (arguments go to pytest)."""
     _prepare_tests()
     # Most tests wait for something most of the time: two at once take little more than half as long.
-    both = () if {"-n", "-x", "--pdb"}.intersection(pytest_arguments) else ("-n", "2", "--dist", "loadgroup")
+    both = () if {"-n", "-x", "--pdb"}.intersection(pytest_arguments) else ("-n", "2", "--dist", "loadfile")
     sys.exit(_run(sys.executable, "-m", "pytest", *both, *pytest_arguments))
 
 

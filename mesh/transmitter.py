@@ -18,8 +18,13 @@ from mesh.logs import logger
 from mesh.wire import Beat, Datagrams
 
 FIRST_SECONDS: Final = 1.0  # between two beats at most, until an answer says how many
-AGAIN: Final = 0.4  # of the time between two beats, after which one that was not answered is sent again
-PATIENCE: Final = 1.5  # times between two beats without an answer, after which HTTP takes over: half of a lease
+# Pauses after beats without an answer, in times between two beats. The first is made up for within that time, as a
+# datagram may be lost on the way; the more follow, the likelier is it that the registry has too much to do already.
+PAUSES: Final = (0.6, 1.0, 1.4, 1.8, 2.2)
+LATE: Final = 0.3  # of the time between two beats: where answers take longer than this, nothing is sent again early
+SLOWNESS: Final = 0.8  # that is left of a long wait for an answer after a short one
+PATIENCE: Final = 1.5  # times between two beats without an answer, after which HTTP takes over: half of a lease …
+MOST_PATIENCE: Final = 2.0  # … or, where answers are slow, so much later, but not more than this: two thirds
 MIN_PATIENCE: Final = 0.3  # seconds: answers wait up to 0.1 s for others at the registry
 TRIES: Final = 6  # beats without an answer, after which a network counts as one that lets no datagrams through …
 RETRY_SECONDS: Final = 30.0  # … and is tried again only so often
@@ -77,6 +82,7 @@ class Transmitter:
         self._stamp = 0
         self._tries = 0
         self._proving = False
+        self._wait = 0.0  # seconds that answers took lately
         self._heard_at = float("-inf")
         self._told_lost = True
         self._due = 0.0
@@ -136,7 +142,7 @@ class Transmitter:
         now = lease.now()
         if (target := self._next) is not self._target:
             self._target = target
-            self._seconds, self._tries, self._stamp, self._due = FIRST_SECONDS, 0, 0, now
+            self._seconds, self._tries, self._stamp, self._wait, self._due = FIRST_SECONDS, 0, 0, 0.0, now
             self._sent.clear()
         if target is not None and now >= self._due:
             self._send(target, now)
@@ -158,7 +164,7 @@ class Transmitter:
         if self._tries > TRIES and self._lease.held:
             self._due = now + RETRY_SECONDS
         else:
-            self._due = now + self._seconds * (AGAIN if self._tries == 1 else 1.0)
+            self._due = now + self._seconds * self._pause
         doing = self._beat()
         self._number += 1
         self._sent[self._number] = now
@@ -216,6 +222,7 @@ class Transmitter:
             return
         self._proving = False
         self._tries = 0
+        self._wait = max(now - sent_at, SLOWNESS * self._wait)
         self._heard_at = now
         self._told_lost = False
         # In no step with the other nodes, which may all have joined at once.
@@ -233,8 +240,16 @@ class Transmitter:
             self._lease.renew(sent_at, answer.lease_seconds)
 
     @property
+    def _pause(self) -> float:
+        """Until the next beat if this one is not answered, in times between two beats."""
+        if self._tries == 1 and self._wait > LATE * self._seconds:
+            return 1.0
+        return PAUSES[min(self._tries, len(PAUSES)) - 1]
+
+    @property
     def _patience(self) -> float:
-        return max(MIN_PATIENCE, PATIENCE * self._seconds)
+        patience = min(PATIENCE * self._seconds + self._wait, MOST_PATIENCE * self._seconds)
+        return max(MIN_PATIENCE, patience)
 
     def _alike(self, wanted: tuple[str, Datagrams] | None) -> bool:
         """The same registry by another of its processes: as good as the one that answers already."""

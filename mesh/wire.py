@@ -45,7 +45,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a node is doing. direct: streams that it serves without a session, each of which holds a slot.
     fps: frames per second that it captures or infers now. no_signal: why a camera has no picture."""
 

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
-import select
-import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mesh import datagram
+from mesh import manifest as manifests
 from mesh.datagram import AnswerDatagram, BeatDatagram, Says
 from mesh.errors import RegistryAway
 from mesh.logs import logger
 from mesh.wire import Datagrams
+from registry.attic import Attic
+from registry.datagram_socket import DatagramSocket
+from registry.nodes import _names as names_of
 from registry.pacing import Tempo
 from registry.settings import RegistrySettings
-from registry.store import Pulse
+from registry.store import NodeRecord, Pulse, Registering, Remembered
 
-COLLECT_SECONDS: Final = 0.05  # beats that come within one such time go to the store together
+# Beats that come within one such time are read in a row and go to the store together: each time that the threads wake
+# they wait for the interpreter's lock, which others may hold.
+COLLECT_SECONDS: Final = 0.05
 AT_ONCE: Final = 1000  # beats in one call to the store, so that Redis is not held for long
 STUCK_SECONDS: Final = 0.5  # a call to the store that takes longer: those who wait are told that Redis is away
-PROOF: Final = 0.5  # of a lease: a node that has heard nothing for longer has to prove that it hears …
-PROOF_BEATS: Final = 1.6  # … but it need not beat oftener than it is told to
 LOOK_SECONDS: Final = 0.2  # for how long the threads wait at most before they look around
 SECRET_SECONDS: Final = 1.0  # between two looks whether Redis has another secret, when something points to it
-OLD_SECRETS: Final = 2  # that are still understood: who signs with one is told to register again
-RECEIVE_BYTES: Final = 8 * 2**20  # of the system's buffer, if it gives so much: a burst of a whole fleet
-DRAINED: Final = 256  # datagrams read in a row
+OLD_SECRETS: Final = 2  # that are still understood: nodes go on with one until they hear of the new one by HTTP
+DRAINED: Final = 64  # times that datagrams are read in a row, some hundred each time, before it is looked around
+AWAITED_SECONDS: Final = 15.0  # for which a node that was put back is asked to tell of its sessions
+RESTORED: Final = 250  # nodes that are put back into the store at once: the others' beats wait meanwhile
 log = logger(__name__)
 
 
-class Orders(Protocol):
+class Known(Protocol):
     """What is known of nodes without asking the store, as registry.mirror.Mirror has it."""
 
+    attic: Attic
+
     def orders(self, node_id: str) -> int | None: ...
+    def catch_up(self) -> None: ...
     def listen(self, callback: Callable[[tuple[str, ...], tuple[str, ...]], None]) -> Any: ...
 
 
@@ -46,6 +51,8 @@ class Pulses(Protocol):
     """The part of registry.store.Store that is used here."""
 
     def pulse(self, pulses: list[Pulse], lease: float) -> list[str]: ...
+    def register_many(self, nodes: list[Registering], lease: float) -> None: ...
+    def drain(self, node_id: str, on: bool) -> bool: ...
     def secret(self) -> bytes: ...
 
 
@@ -63,17 +70,18 @@ class Beacon:
     """Takes beats by datagram. `start` and `stop` are called once, by the serving process; any thread may call the
     other methods. Until `start` no node is told to send any.
 
-    A node's lease is renewed only by a beat whose stamp this process gave out a moment ago, see mesh.datagram; and the
-    answer says so only when the store has it. A beat that cannot be read or is not signed gets no answer.
+    A node's lease is renewed only by a beat whose stamp this process gave out within the last lease, see mesh.datagram:
+    one that hears nothing any more has its last renewal a lease after the last answer, and is missed a lease later. The
+    answer says that a lease is renewed only when the store has it. A beat that cannot be read or is not signed gets no
+    answer.
     """
 
-    def __init__(self, settings: RegistrySettings, store: Pulses, mirror: Orders, tempo: Tempo) -> None:
+    def __init__(self, settings: RegistrySettings, store: Pulses, mirror: Known, tempo: Tempo) -> None:
         self._settings = settings
         self._store = store
         self._mirror = mirror
         self._tempo = tempo
-        self._socket: socket.socket | None = None
-        self._port = 0
+        self._socket: DatagramSocket | None = None
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._secrets: tuple[bytes, ...] = ()
@@ -81,11 +89,17 @@ class Beacon:
         self._secret_at = float("-inf")
         # Nobody else knows where this process began to count, so nobody else's stamp looks like one of its own.
         self._stamps = secrets.randbelow(2**52)
-        self._peers: dict[str, _Peer] = {}  # only the receiving thread writes it
-        self._pruned_at = 0.0
+        # Only the receiving thread writes these. _read_at: when everything that had come was read.
+        self._peers: dict[str, _Peer] = {}
+        self._pruned_at = self._read_at = time.monotonic()
         self._lock = threading.Lock()
         self._waiting: dict[str, _Peer] = {}
+        self._waiting_since: float | None = None
+        self._some_wait = threading.Event()
+        # Only the telling thread uses these. _awaited: nodes that were put back and serve sessions, of which a full
+        # beat has to tell, with the orders that they had then, and until when they are asked for it.
         self._calling_since: float | None = None
+        self._awaited: dict[str, tuple[int, float]] = {}
         self.counts: Counter[str] = Counter()  # datagrams by what became of them; exact to a few
         mirror.listen(self._changed)
 
@@ -94,19 +108,20 @@ class Beacon:
     def start(self) -> None:
         """Open the socket and begin. Without one nodes beat by HTTP alone, and the log says why."""
         try:
-            self._socket = _bind(self._settings.host, self._settings.port, shared=self._settings.workers > 1)
+            settings = self._settings
+            self._socket = DatagramSocket(settings.host, settings.port, shared=settings.workers > 1)
         except OSError as error:
             log.warning("beats by datagram are not taken; nodes beat by HTTP", reason=str(error))
             return
-        self._port = self._socket.getsockname()[1]
         for name, work in (("datagrams", self._receive), ("pulses", self._tell)):
             thread = threading.Thread(target=work, args=(self._socket,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
-        log.info("takes beats by datagram", port=self._port)
+        log.info("takes beats by datagram", port=self._socket.port)
 
     def stop(self) -> None:
         self._stopping.set()
+        self._some_wait.set()
         for thread in self._threads:
             thread.join(2 * LOOK_SECONDS)
         if self._socket is not None:
@@ -127,61 +142,84 @@ class Beacon:
             self._renew_secret()
         if not self._secrets:
             return None
-        return Datagrams(port=self._port, key=datagram.node_key(self._secrets[0], node_id, boot_id).hex())
+        return Datagrams(port=self._socket.port, key=datagram.node_key(self._secrets[0], node_id, boot_id).hex())
 
     # --- the receiving thread
 
-    def _receive(self, ear: socket.socket) -> None:
-        while not self._stopping.is_set():
+    def _receive(self, ear: DatagramSocket) -> None:
+        while not self._stopping.wait(COLLECT_SECONDS):
             try:
-                if select.select([ear], [], [], LOOK_SECONDS)[0]:
-                    self._drain(ear)
+                self._drain(ear)
                 since = self._calling_since
                 if since is not None and time.monotonic() - since > STUCK_SECONDS:
-                    self._answer_all(self._take_waiting(), "away")
+                    self._send(
+                        self._answer(peer, "away", self._tempo.by_datagram()) for peer in self._take_waiting()[0]
+                    )
                 self._prune()
             except Exception:  # a defect that one datagram meets must not end the beats of all the others
                 log.exception("a datagram could not be taken")
-                self._stopping.wait(COLLECT_SECONDS)
 
-    def _drain(self, ear: socket.socket) -> None:
-        lease, seconds = self._tempo.by_datagram()
-        proof = max(PROOF * lease, PROOF_BEATS * seconds)
+    def _drain(self, ear: DatagramSocket) -> None:
+        pace = self._tempo.by_datagram()
+        taken: dict[str, _Peer] = {}
+        unproven: list[_Peer] = []
         for _ in range(DRAINED):
-            try:
-                received, address = ear.recvfrom(datagram.MAX_BYTES + 1)
-            except OSError:  # nothing more has come
-                return
-            self._take(received, address, proof)
-
-    def _take(self, received: bytes, address: Any, proof: float) -> None:
-        key = b""
-        beat = None
-        for secret in self._secrets:
-
-            def key_of(claimed: BeatDatagram, secret: bytes = secret) -> bytes:
-                nonlocal key
-                key = datagram.node_key(secret, claimed.node_id, claimed.boot_id)
-                return key
-
-            if (beat := datagram.open_beat(received, key_of)) is not None:
+            found = ear.receive()
+            if not found:
                 break
-        if beat is None:
+            for received, address in found:
+                self._take(received, address, pace[0], taken, unproven)
+        if taken:
+            with self._lock:
+                self._waiting.update(taken)
+                if self._waiting_since is None:
+                    self._waiting_since = self._read_at
+            self._some_wait.set()
+        if not found:
+            self._read_at = time.monotonic()
+        self._send(self._answer(peer, "prove", pace) for peer in unproven)
+
+    def _take(
+        self, received: bytes, address: Any, proof: float, taken: dict[str, _Peer], unproven: list[_Peer]
+    ) -> None:
+        opened = self._open(received)
+        if opened is None:
             self.counts["refused"] += 1
             self._secret_doubted = True  # another registry may have met an empty Redis and made a new one
             return
+        beat, key = opened
         now = time.monotonic()
         peer = _Peer(beat, address, key, now)
         if not 0 <= self._stamp(now) - beat.stamp <= proof * 1000:
-            self._answer(peer, "prove")
+            unproven.append(peer)
             return
         before = self._peers.get(beat.node_id)
         if before is not None and before.beat.boot_id == beat.boot_id and beat.number <= before.beat.number:
             self.counts["repeated"] += 1
             return
-        self._peers[beat.node_id] = peer
-        with self._lock:
-            self._waiting[beat.node_id] = peer
+        self._peers[beat.node_id] = taken[beat.node_id] = peer
+
+    def _open(self, received: bytes) -> tuple[BeatDatagram, bytes] | None:
+        """The beat with the key that it is signed with; None when it is none of a node's that was given a key here."""
+        key: bytes | None = None
+
+        def its_last(claimed: BeatDatagram) -> bytes | None:
+            nonlocal key
+            peer = self._peers.get(claimed.node_id)
+            key = peer.key if peer is not None and peer.beat.boot_id == claimed.boot_id else None
+            return key
+
+        beat = datagram.open_beat(received, its_last)
+        for secret in self._secrets if beat is None else ():
+
+            def derived(claimed: BeatDatagram, secret: bytes = secret) -> bytes:
+                nonlocal key
+                key = datagram.node_key(secret, claimed.node_id, claimed.boot_id)
+                return key
+
+            if (beat := datagram.open_beat(received, derived)) is not None:
+                break
+        return (beat, key) if beat is not None and key is not None else None
 
     def _prune(self) -> None:
         """Forget who was not heard for long. Their old beats prove nothing by then."""
@@ -194,36 +232,77 @@ class Beacon:
 
     # --- the telling thread
 
-    def _tell(self, _socket: socket.socket) -> None:
-        while not self._stopping.wait(COLLECT_SECONDS):
+    def _tell(self, _socket: DatagramSocket) -> None:
+        while not self._stopping.is_set():
+            self._some_wait.wait(LOOK_SECONDS)
+            self._some_wait.clear()
             try:
                 if self._secret_doubted and time.monotonic() - self._secret_at > SECRET_SECONDS:
                     self._renew_secret()
-                waiting = list(self._take_waiting().values())
-                for start in range(0, len(waiting), AT_ONCE):
-                    self._pulse(waiting[start : start + AT_ONCE])
+                waiting, since = self._take_waiting()
+                done = [self._pulse(waiting[start : start + AT_ONCE]) for start in range(0, len(waiting), AT_ONCE)]
+                if done and all(done):
+                    self._tempo.lagged(time.monotonic() - since)
             except Exception:  # as above: the beats of all nodes hang on this thread
                 log.exception("beats by datagram could not be told")
 
-    def _pulse(self, peers: list[_Peer]) -> None:
-        lease, _ = self._tempo.by_datagram()
+    def _pulse(self, peers: list[_Peer]) -> bool:
+        """Tell the store of these beats and answer them; whether it took them."""
+        pace = lease, _ = self._tempo.by_datagram()
         pulses = [Pulse(node_id=p.beat.node_id, boot_id=p.beat.boot_id, load=p.beat.load) for p in peers]
         self._calling_since = time.monotonic()
         try:
             unknown = set(self._store.pulse(pulses, lease))
+            if unknown:
+                unknown -= self._restore([p.beat for p in peers if p.beat.node_id in unknown], lease)
         except RegistryAway:
-            self._answer_all({p.beat.node_id: p for p in peers}, "away")
-            return
+            self._send(self._answer(peer, "away", pace) for peer in peers)
+            return False
         finally:
             self._calling_since = None
         # The more of those who were heard are unknown, the more it looks like a wipe, after which all come back.
-        spread = self._tempo.spread(len(unknown) / len(peers))
+        spread = self._tempo.spread(len(unknown | self._awaited.keys()) / len(peers))
         self._secret_doubted = self._secret_doubted or bool(unknown)
-        for peer in peers:
-            if peer.beat.node_id in unknown:
-                self._answer(peer, "full", spread=spread)
-            else:
-                self._answer(peer, "renewed")
+        self._send(
+            self._answer(peer, "full", pace, spread=spread)
+            if peer.beat.node_id in unknown or self._owes(peer.beat.node_id)
+            else self._answer(peer, "renewed", pace)
+            for peer in peers
+        )
+        return True
+
+    def _restore(self, beats: list[BeatDatagram], lease: float) -> set[str]:
+        """Put nodes back that a wipe took from the store. Their beats, signed and proven, show that they are there as
+        they were; registering them by HTTP would cost ten times as much. The ids of those that are back."""
+        if any(self._mirror.orders(beat.node_id) is not None for beat in beats):
+            self._mirror.catch_up()  # the store has lost them, or given them up, and the mirror has not heard it yet
+        attic, back = self._mirror.attic, set[str]()
+        found = [record for beat in beats if (record := attic.find(beat.node_id, beat.boot_id)) is not None]
+        for start in range(0, len(found), RESTORED):
+            some = found[start : start + RESTORED]
+            self._store.register_many([_registering(record) for record in some], lease)
+            for record in some:
+                if record.draining:
+                    self._store.drain(record.node_id, True)
+                if record.used:
+                    self._awaited[record.node_id] = record.orders, time.monotonic() + AWAITED_SECONDS
+            back.update(record.node_id for record in some)
+            attic.forget(record.node_id for record in some)
+        if back:
+            self._secret_doubted = True
+            log.info("nodes that the store had lost are back", nodes=len(back))
+        return back
+
+    def _owes(self, node_id: str) -> bool:
+        """Whether a node that was put back has still to tell of its sessions by a full beat: that gives it new
+        orders."""
+        if node_id not in self._awaited:
+            return False
+        orders, until = self._awaited[node_id]
+        if self._mirror.orders(node_id) in (None, orders) and time.monotonic() < until:
+            return True
+        del self._awaited[node_id]
+        return False
 
     def _renew_secret(self) -> None:
         self._secret_at = time.monotonic()
@@ -235,72 +314,63 @@ class Beacon:
         if secret not in self._secrets[:1]:
             self._secrets = (secret, *(old for old in self._secrets if old != secret))[: 1 + OLD_SECRETS]
 
-    def _take_waiting(self) -> dict[str, _Peer]:
+    def _take_waiting(self) -> tuple[list[_Peer], float]:
+        """Who waits to be told of, and since when the first of them may wait (monotonic seconds)."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        return waiting
+            since, self._waiting_since = self._waiting_since, None
+        return list(waiting.values()), since if since is not None else time.monotonic()
 
     # --- any thread
 
     def _changed(self, nodes: tuple[str, ...], _sessions: tuple[str, ...]) -> None:
         """Tell nodes of new orders at once. One that does not hear it is told with its next answer."""
         now = time.monotonic()
-        lease, _ = self._tempo.by_datagram()
+        pace = lease, _ = self._tempo.by_datagram()
+        news = []
         for node_id in nodes:
             peer = self._peers.get(node_id)
             if peer is None or now - peer.seen > lease:
                 continue
             orders = self._mirror.orders(node_id)
             if orders is not None and orders != peer.beat.orders:
-                self._answer(peer, "news", echo=0)
+                news.append(self._answer(peer, "news", pace, echo=0))
+        self._send(news)
 
     def _stamp(self, now: float) -> int:
         """Milliseconds, from a moment that only this process knows."""
         return int(now * 1000) + self._stamps
 
-    def _answer_all(self, peers: dict[str, _Peer], says: Says) -> None:
-        for peer in peers.values():
-            self._answer(peer, says)
-
-    def _answer(self, peer: _Peer, says: Says, *, echo: int | None = None, spread: float = 0.0) -> None:
-        lease, seconds = self._tempo.by_datagram()
-        orders = self._mirror.orders(peer.beat.node_id)
+    def _answer(
+        self, peer: _Peer, says: Says, pace: tuple[float, float], *, echo: int | None = None, spread: float = 0.0
+    ) -> tuple[bytes, Any]:
+        """A sealed answer and where it goes. pace: the lease that the store has given, and the time between beats."""
+        beat = peer.beat
+        orders = self._mirror.orders(beat.node_id)
         answer = AnswerDatagram(
-            node_id=peer.beat.node_id,
-            echo=peer.beat.number if echo is None else echo,
+            node_id=beat.node_id,
+            echo=beat.number if echo is None else echo,
             stamp=self._stamp(time.monotonic()),
-            orders=peer.beat.orders if orders is None else orders,  # it joined a moment ago
-            lease_seconds=lease,
-            seconds=seconds,
+            orders=beat.orders if orders is None else orders,  # it joined a moment ago
+            lease_seconds=pace[0],
+            seconds=pace[1],
             says=says,
             spread=spread,
         )
         self.counts[says] += 1
+        return datagram.seal(answer, peer.key), peer.address
+
+    def _send(self, answers: Iterable[tuple[bytes, Any]]) -> None:
         if self._socket is not None:
-            with contextlib.suppress(OSError):  # a full buffer, no route: as good as lost on the way
-                self._socket.sendto(datagram.seal(answer, peer.key), peer.address)
+            self._socket.send(list(answers))
 
 
-def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
-    """A socket on the same port as the HTTP server, which nodes' firewalls let through sooner; any when it is taken.
-
-    shared: several processes listen there; the system gives each node to one of them. Raises OSError.
-    """
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
-    )[0]
-    for place in (address, (address[0], 0, *address[2:])):
-        one = socket.socket(family, kind, protocol)
-        try:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-            if shared:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            one.setblocking(False)
-            one.bind(place)
-        except OSError:
-            one.close()
-            if place is not address:
-                raise
-            continue
-        return one
-    raise AssertionError("unreachable")
+def _registering(record: NodeRecord) -> Registering:
+    manifest = manifests.parse(record.document, record.kind)
+    well = record.reach == "ok" and record.suspect_at is None
+    return Registering(
+        manifest=manifest,
+        url=record.url,
+        names=names_of(manifest),
+        remembered=Remembered(reached=well, orders=record.orders, serving=record.used),
+    )

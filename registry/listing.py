@@ -64,8 +64,8 @@ class Snapshots:
         return View(mirror.snapshot(), stale=False, age=0.0)
 
     def current(self, view: View, oldest: float | None = None) -> View:
-        """`view` with loads, times, frame rates and counts that are at most `oldest` seconds old; a second when
-        None."""
+        """`view` with loads, times, frame rates and counts that are at most `oldest` seconds old; about a second while
+        others read, too, and three in any case when None."""
         moment = self.mirror.refresh(oldest)
         return View(self.mirror.snapshot(), view.stale, view.age, moment)
 

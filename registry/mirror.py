@@ -17,13 +17,15 @@ from mesh.backoff import Backoff
 from mesh.errors import RegistryAway
 from mesh.logs import logger
 from mesh.wire import Load
+from registry.attic import Attic
 from registry.store import Changes, NodeRecord, SessionRecord, Snapshot, Store
 
 MOST = 512  # changes read at once: their rows are one call to Redis
 WAIT = 1.0  # seconds that a read waits for the first change; then it is looked whether the log is still the same one
 AGAIN_FIRST, AGAIN_LAST = 0.1, 1.0  # seconds between two tries while Redis is away: watchers wait for its return
 NEWS_SECONDS = 0.05  # for the thread to take in a change that somebody has just made: it needs a millisecond or two
-VITALS_SECONDS = 1.0  # loads and frame rates are read again when somebody wants them and these are older
+VITALS_SECONDS = 1.0  # loads and frame rates are read again when somebody wants them and these are older …
+VITALS_LAST = 3.0  # … while he gets these; who comes when they are older than this waits for the new ones
 
 Listener = Callable[[tuple[str, ...], tuple[str, ...]], None]
 log = logger(__name__)
@@ -49,11 +51,13 @@ class Mirror:
     """Any thread may call any method. `start` begins the thread that follows the log.
 
     life: counts how often everything was read anew. revision: of the last change that is in here; None before the
-    first reading. live: how many nodes there are, without the dead. preserving: see registry.store.Snapshot.
+    first reading. live: how many nodes there are, without the dead. preserving: see registry.store.Snapshot. attic:
+    what a wipe of the store took away.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.attic = Attic()
         self._updating = threading.RLock()  # held by whoever changes the mirror: what is told is told in order
         self._changed = threading.Condition()  # guards what follows, for a moment at a time
         self.life = 0
@@ -139,6 +143,11 @@ class Mirror:
 
     # --- keeping up
 
+    def catch_up(self) -> None:
+        """Have in here what the store has now. Raises RegistryAway."""
+        before = self.revision
+        self.reach(self._store.revision(), before)
+
     def reach(self, revision: int, before: int | None) -> None:
         """Have the change `revision` in here, which the store has just named as its last.
 
@@ -167,17 +176,17 @@ class Mirror:
             return self._changed.wait_for(lambda: (self.revision or -1) >= revision, seconds)
 
     def refresh(self, oldest: float | None = None) -> float:
-        """Have loads, times, frame rates and counts that are at most `oldest` seconds old, VITALS_SECONDS when None,
-        where the store answers. Returns when they were read (monotonic seconds)."""
-        with self._vitals_lock:
-            now = time.monotonic()
-            if now - self._vitals_at > (VITALS_SECONDS if oldest is None else oldest) and not self._away:
-                try:
+        """Have loads, times, frame rates and counts that are at most `oldest` seconds old, VITALS_LAST when None, where
+        the store answers. Returns when they were read (monotonic seconds)."""
+        age = time.monotonic() - self._vitals_at
+        if oldest is None and VITALS_SECONDS < age <= VITALS_LAST:
+            if self._vitals_lock.acquire(blocking=False):  # else somebody reads them already
+                threading.Thread(target=self._freshen_aside, name="vitals", daemon=True).start()
+        elif age > (VITALS_LAST if oldest is None else oldest):
+            with self._vitals_lock:
+                if time.monotonic() - self._vitals_at > (VITALS_LAST if oldest is None else oldest):
                     self._freshen()
-                    self._vitals_at = now
-                except RegistryAway:
-                    pass  # the lists are as they were; the thread notices the absence and has it told
-            return self._vitals_at
+        return self._vitals_at
 
     def read_anew(self) -> None:
         """Read everything from the store. Raises RegistryAway."""
@@ -237,6 +246,7 @@ class Mirror:
         preserving = self._store.preserving() if found.mesh else self.preserving
         nodes, sessions = self._store.rows(found.nodes, found.sessions)
         touched = dict.fromkeys(found.sessions)
+        self.attic.forget(found.nodes)
         with self._changed:
             moved = {node_id for node_id in found.nodes if self._put(node_id, nodes.get(node_id))}
             for session_id in found.sessions:
@@ -261,6 +271,9 @@ class Mirror:
             same = (self.revision, self._place) == (snapshot.revision, snapshot.place)
             old_nodes, old_sessions = self._nodes, self._sessions
             self._nodes = {node.node_id: node for node in snapshot.nodes}
+            # The dead are shown for a quarter of an hour: who is not there at all has not died and has not left.
+            self.attic.keep(n for i, n in old_nodes.items() if n.alive and i not in self._nodes)
+            self.attic.forget(self._nodes)
             self._order = sorted(map(_place_of, snapshot.nodes))
             self.live = sum(node.alive for node in snapshot.nodes)
             self._sessions = {}
@@ -282,8 +295,21 @@ class Mirror:
                 follower.anew()
         self._note_away(False)
 
+    def _freshen_aside(self) -> None:
+        try:
+            self._freshen()
+        finally:
+            self._vitals_lock.release()
+
     def _freshen(self) -> None:
-        vitals = self._store.vitals()
+        """Read the vitals. Whoever calls this holds their lock."""
+        now = time.monotonic()
+        if self._away:
+            return
+        try:
+            vitals = self._store.vitals()
+        except RegistryAway:
+            return  # the lists are as they were; the thread notices the absence and has it told
         with self._changed:
             for node_id, vital in vitals.nodes.items():
                 node = self._nodes.get(node_id)
@@ -294,6 +320,7 @@ class Mirror:
                 if session.fps != fps:
                     self._sessions[session_id] = replace(session, fps=fps)
             self._counts = vitals.counts
+            self._vitals_at = now
             self._built = None
 
     def _put(self, node_id: str, node: NodeRecord | None) -> bool:

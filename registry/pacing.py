@@ -17,6 +17,10 @@ FULL_NODES: Final = 500  # … for so many nodes: 100 a second
 REGISTRATIONS: Final = 1500  # manifests a second when everybody comes back after a wipe
 SMALL: Final = 300  # nodes that may come back all at once: 0.2 s of that
 FLEET_SECONDS: Final = 60.0  # for which the fleet's greatest size counts: after a wipe nobody is listed
+LAG: Final = 0.3  # seconds that a beat may wait for its answer; n times as long, and all beat n times as seldom, …
+MOST_LAGS: Final = 6.0  # … which is the greatest n, …
+RECOVERY: Final = 0.25  # … and n falls by so much a second once the answers are quicker
+SMOOTH: Final = 0.2  # the part that the newest answers have in the lag: a moment's pause of the machine is none
 
 
 class Receiver(Protocol):
@@ -35,6 +39,8 @@ class Tempo:
         self._nodes = nodes
         self._peak = 0
         self._peak_at = 0.0
+        self._lag = 0.0
+        self._slower, self._slower_at = 1.0, time.monotonic()
 
     @property
     def fleet(self) -> int:
@@ -43,6 +49,16 @@ class Tempo:
         if count >= self._peak or now - self._peak_at > FLEET_SECONDS:
             self._peak, self._peak_at = count, now
         return self._peak
+
+    @property
+    def slower(self) -> float:
+        """How many times as seldom nodes beat, and as long their leases are, because beats waited for their answers."""
+        return max(1.0, self._slower - RECOVERY * (time.monotonic() - self._slower_at))
+
+    def lagged(self, seconds: float) -> None:
+        """Beats have waited so long for their answers. Only one thread calls this."""
+        self._lag += SMOOTH * (seconds - self._lag)
+        self._slower, self._slower_at = max(self.slower, min(MOST_LAGS, self._lag / LAG)), time.monotonic()
 
     def by_datagram(self) -> tuple[float, float]:
         """Lease and time between two beats, in seconds, of nodes that beat by datagram."""
@@ -54,7 +70,7 @@ class Tempo:
 
     def full_seconds(self) -> float:
         """Seconds between two full beats of a node that beats by datagram."""
-        return FULL_SECONDS * max(1.0, self.fleet / FULL_NODES)
+        return FULL_SECONDS * max(1.0, self.fleet / FULL_NODES) * self.slower
 
     def spread(self, share: float = 1.0) -> float:
         """Seconds over which this `share` of the fleet has to spread when it registers again."""
@@ -62,7 +78,7 @@ class Tempo:
         return nodes / REGISTRATIONS if nodes > SMALL else 0.0
 
     def _stretched(self, factor: float) -> tuple[float, float]:
-        stretch = max(1.0, factor)
+        stretch = max(1.0, factor) * self.slower
         return self._lease * stretch, self._beat * stretch
 
 

@@ -1,8 +1,8 @@
-"""A node and a session as Redis hashes: how their fields are read back."""
+"""A node and a session as Redis hashes: what the scripts take, and how the fields are read back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -10,9 +10,11 @@ import msgspec
 from mesh import codec
 from mesh.manifest import Kind
 from mesh.wire import Assignment, CameraAddress, Gate, Load, Speed
-from registry.store import NodeRecord, Reach, SessionRecord, SessionState, Vital
+from registry.store import NodeRecord, Pulse, Reach, Registering, SessionRecord, SessionState, Vital
 
 Row = Mapping[str, str]
+_text = msgspec.json.Encoder()
+_loads = msgspec.json.Decoder(codec.learn(Load))
 
 
 def pairs(flat: list[str]) -> dict[str, str]:
@@ -20,10 +22,51 @@ def pairs(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
+def registering(one: Registering) -> tuple[str, bytes, bytes]:
+    """What `register.lua` takes of a node: id, document, facts."""
+    manifest, remembered = one.manifest, one.remembered
+    facts = {
+        "kind": manifest.kind,
+        "name": manifest.name,
+        "names": one.names,
+        "labels": sorted(f"{name}={value}" for name, value in manifest.labels),
+        "boot": manifest.boot_id,
+        "url": one.url,
+        "slots": manifest.slots,
+        "serving": remembered.serving if remembered else manifest.serving,
+        "reached": bool(remembered and remembered.reached),
+        "orders": remembered.orders if remembered else 0,
+        "original": manifest.original,
+        "algorithms": [
+            {"id": entry.id} if entry.fps is None else {"id": entry.id, "fps": entry.fps}
+            for entry in manifest.algorithms.values()
+        ],
+    }
+    if manifest.fps is not None:
+        facts["fps"] = manifest.fps
+    return manifest.node_id, msgspec.json.encode(manifest.document), msgspec.json.encode(facts)
+
+
+def pulses(some: Sequence[Pulse]) -> bytes:
+    """What `pulse.lua` takes of many beats. One argument: several for each beat cost twice the time."""
+    beats = [
+        (
+            one.node_id,
+            one.boot_id,
+            one.load.direct,
+            one.load.fps,
+            one.load.no_signal or "",
+            _text.encode(one.load).decode(),
+        )
+        for one in some
+    ]
+    return msgspec.json.encode(beats)
+
+
 def vital(text: str) -> Vital:
     """What the hash `vitals` has of a node: milliseconds, a space, the load as JSON."""
     seen, _, load = text.partition(" ")
-    return Vital(load=codec.decode(load, Load), seen=int(seen) / 1000)
+    return Vital(load=_loads.decode(load), seen=int(seen) / 1000)
 
 
 def node(node_id: str, row: Row, vitals: str | None, *, lease_ends: float, read_at: float) -> NodeRecord:

@@ -25,6 +25,7 @@ from registry.store import (
     Opening,
     Pulse,
     Registered,
+    Registering,
     Remembered,
     SessionRecord,
     Snapshot,
@@ -152,33 +153,20 @@ class RedisStore:
     def register(
         self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
     ) -> Registered:
-        facts = {
-            "kind": manifest.kind,
-            "name": manifest.name,
-            "names": names,
-            "labels": sorted(f"{name}={value}" for name, value in manifest.labels),
-            "boot": manifest.boot_id,
-            "url": url,
-            "slots": manifest.slots,
-            "serving": remembered.serving if remembered else manifest.serving,
-            "reached": bool(remembered and remembered.reached),
-            "orders": remembered.orders if remembered else 0,
-            "original": manifest.original,
-            "algorithms": [
-                {"id": entry.id} if entry.fps is None else {"id": entry.id, "fps": entry.fps}
-                for entry in manifest.algorithms.values()
-            ],
-        }
-        if manifest.fps is not None:
-            facts["fps"] = manifest.fps
-        new, dial = self._run(
-            "register",
-            manifest.node_id,
-            msgspec.json.encode(manifest.document),
-            msgspec.json.encode(facts),
-            _milliseconds(lease),
-        )
+        one = Registering(manifest=manifest, url=url, names=names, remembered=remembered)
+        new, dial = self._run("register", *redis_rows.registering(one), _milliseconds(lease))
         return Registered(new=bool(new), dial=bool(dial))
+
+    def register_many(self, nodes: Sequence[Registering], lease: float) -> None:
+        arguments = [(*redis_rows.registering(one), _milliseconds(lease)) for one in nodes]
+
+        def write() -> None:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for one in arguments:
+                    self._scripts["register"](keys=[PREFIX], args=one, client=pipe)
+                pipe.execute()
+
+        self._guard(write)
 
     def beat(self, node_id: str, beat: Beat, lease: float) -> BeatResult | None:
         known, *rest = self._run(
@@ -202,13 +190,7 @@ class RedisStore:
         )
 
     def pulse(self, pulses: Sequence[Pulse], lease: float) -> list[str]:
-        arguments: list[Any] = []
-        for one in pulses:
-            load = one.load
-            arguments += (
-                one.node_id, one.boot_id, load.direct, load.fps, load.no_signal or "", msgspec.json.encode(load),
-            )  # fmt: skip
-        return cast("list[str]", self._run("pulse", _milliseconds(lease), *arguments))
+        return cast("list[str]", self._run("pulse", _milliseconds(lease), redis_rows.pulses(pulses)))
 
     def leave(self, node_id: str, reason: str) -> bool:
         return bool(self._run("leave", node_id, reason, _milliseconds(DEAD_SHOWN)))

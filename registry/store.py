@@ -14,7 +14,7 @@ Reach = Literal["checking", "ok", "failed"]
 SessionState = Literal["requested", "placed", "running", "moving", "ended"]
 
 
-class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
+class NodeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node as the store has it.
 
     document: the manifest as sent. used: slots that sessions hold on it. reach: whether the registry could dial it.
@@ -103,7 +103,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Vital(msgspec.Struct, frozen=True, kw_only=True):
+class Vital(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every beat changes of a node. seen: seconds of the store's clock."""
 
     load: Load
@@ -163,6 +163,15 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     serving: int = 0
 
 
+class Registering(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of one `Store.register`, where many nodes are registered at once."""
+
+    manifest: Manifest
+    url: str
+    names: list[str]
+    remembered: Remembered | None = None
+
+
 class BeatResult(msgspec.Struct, frozen=True, kw_only=True):
     """As mesh.wire.BeatReply has them. dial: it returns from silence and has to be reached before it counts as free."""
 
@@ -174,7 +183,7 @@ class BeatResult(msgspec.Struct, frozen=True, kw_only=True):
     dial: bool = False
 
 
-class Pulse(msgspec.Struct, frozen=True, kw_only=True):
+class Pulse(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A beat that came as a datagram."""
 
     node_id: str
@@ -290,6 +299,10 @@ class Store(Protocol):
         self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
     ) -> Registered:
         """remembered: the store lost this node a moment ago, and this is what it had of it."""
+        ...
+
+    def register_many(self, nodes: Sequence[Registering], lease: float) -> None:
+        """Register each of them. When it fails some may be registered."""
         ...
 
     def beat(self, node_id: str, beat: Beat, lease: float) -> BeatResult | None:

@@ -183,7 +183,14 @@ class Cluster:
     def healthy(self, seconds: float = 30) -> None:
         """Wait until every node that was started is listed as ready."""
         wanted = {name: "ready" for name, service in self.services.items() if service.role != "registry"}
-        wait_for(lambda: self.states() == wanted, seconds, f"all of {', '.join(wanted)} ready")
+
+        def look() -> bool:
+            for name, service in self.services.items():
+                if service.running.process.poll() is not None:
+                    raise AssertionError(f"{name} has ended:\n{service.running.log()[-2000:]}")
+            return self.states() == wanted
+
+        wait_for(look, seconds, f"all of {', '.join(wanted)} ready")
 
     def settled(self, session_id: str, seconds: float = 15) -> None:
         """Wait until the session runs, and its node says so."""

@@ -16,14 +16,6 @@ from tests.processes import ROOT, Running, free_port
 SHARED = ROOT.parent / "shared" / "data"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests keep to one of the processes that run them: those of a file, which share what they start, and all
-    that make hosts of their own, of which a machine has one set."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real pictures, videos and weights; tests that need it skip where it is absent."""

@@ -16,16 +16,21 @@ from cli.simulation.loop import Loop
 from cli.simulation.node import Node
 from cli.simulation.pulses import Pulses
 from mesh.datagram import AnswerDatagram
+from mesh.transmitter import (
+    LATE,
+    MOST_PATIENCE,
+    PATIENCE,
+    PAUSES,
+    REMEMBERED,
+    RETRY_SECONDS,
+    SLOWNESS,
+    TRIES,
+)
 from mesh.wire import BeatReply, Pace, Registration
 
 HOST = "127.0.0.1"
 CONNECTIONS = 16  # to each registry, for registrations and for beats: so many are under way at once
 OWN_DOORS = 16  # compute nodes whose address can be made to refuse, so that they can be killed
-# As mesh.transmitter has them:
-AGAIN = 0.4  # of the time between two datagrams, after which one that was not answered is sent again
-PATIENCE = 1.5  # times that time without an answer, after which HTTP takes over
-TRIES, TRY_AGAIN = 6, 30.0  # datagrams without an answer, after which they are tried only so often (s)
-REMEMBERED = 16  # datagrams whose answers may still come
 RETRY = (0.5, 1.5)  # seconds until a registry that gave no proper answer is asked again
 Json = dict[str, Any]
 
@@ -156,7 +161,7 @@ class Fleet:
 
     def _forgotten(self, node: Node, sent_at: float, spread: float) -> None:
         if node.registered:
-            node.registered = node.promised = False
+            node.registered = False
             node.held_from = sent_at + spread  # who knows nothing of this node has given its work to nobody
             self._counts["forgotten"] += 1
             self._loop.after(random.uniform(0, spread), lambda: self._register(node))
@@ -184,7 +189,7 @@ class Fleet:
 
     def _pulse(self, node: Node, now: float) -> None:
         node.tries += 1
-        node.due = now + (TRY_AGAIN if node.tries > TRIES else node.seconds * (AGAIN if node.tries == 1 else 1.0))
+        node.due = now + (RETRY_SECONDS if node.tries > TRIES else node.seconds * _pause(node))
         self._pulses.send(node)
         node.sent[node.number] = now
         if len(node.sent) > REMEMBERED:
@@ -200,13 +205,22 @@ class Fleet:
         sent = request("POST", self._hosts[where], f"/v1/nodes/{node.node_id}/heartbeat", node.full_beat())
         self._beating[where].ask(sent, lambda status, body: self._replied(node, sent_at, status, body), tries=1)
 
+    def _full_within(self, node: Node, spread: float) -> None:
+        """Send a full beat at a random moment within the next `spread` seconds, unless one is promised already."""
+        if spread <= 0:
+            self._full(node)
+        elif not node.promised:
+            node.promised = True
+            self._loop.after(random.uniform(0, spread), lambda: self._full(node))
+
     def _replied(self, node: Node, sent_at: float, status: int, body: bytes) -> None:
         node.asked_full = False
+        promised, node.promised = node.promised, False
         if node.silent:
             return
         if status == 404:
             # Who has waited already, because an answer by datagram said so, does not wait again.
-            spread = 0.0 if node.promised else msgspec.json.decode(body, type=_Problem).spread_seconds
+            spread = 0.0 if promised else msgspec.json.decode(body, type=_Problem).spread_seconds
             self._forgotten(node, sent_at, spread)
             return
         if status != 200:
@@ -240,7 +254,7 @@ class Fleet:
             node.key = b""
         elif node.key != bytes.fromhex(pace.datagrams.key) or node.port != pace.datagrams.port:
             node.key, node.port = bytes.fromhex(pace.datagrams.key), pace.datagrams.port
-            node.tries, node.stamp, node.due = 0, 0, 0.0
+            node.tries, node.stamp, node.wait, node.due = 0, 0, 0.0, 0.0
             node.sent.clear()
 
     def _heard(self, node: Node, answer: AnswerDatagram) -> None:
@@ -260,17 +274,16 @@ class Fleet:
                 self._start(node, 0.0)
             return
         node.proving, node.tries, node.heard_at = False, 0, now
+        node.wait = max(now - sent_at, SLOWNESS * node.wait)
         node.due = sent_at + node.seconds * random.uniform(0.9, 1.0)
         self._start(node, max(0.0, node.due - now))
+        if answer.says in ("full", "away") and now < node.held_from + node.lease:
+            node.held_from = sent_at  # nobody could give its work to another
         if answer.says == "full":
-            node.promised = answer.spread > 0
-            self._loop.after(random.uniform(0, answer.spread), lambda: self._full(node))
-        elif answer.says == "away":
-            if now < node.held_from + node.lease:
-                node.held_from = sent_at
-        elif answer.orders != node.followed:
+            self._full_within(node, answer.spread)
+        elif answer.says == "renewed" and answer.orders != node.followed:
             self._full(node)  # and no lease before they are obeyed
-        else:
+        elif answer.says == "renewed":
             node.held_from, node.lease = sent_at, answer.lease_seconds
 
     def _node(self, node_id: str) -> Node:
@@ -279,4 +292,13 @@ class Fleet:
 
 def _gets_through(node: Node, now: float) -> bool:
     """Whether datagrams keep the registry informed now."""
-    return bool(node.key) and now < node.heard_at + PATIENCE * node.seconds
+    return bool(node.key) and now < node.heard_at + min(
+        PATIENCE * node.seconds + node.wait, MOST_PATIENCE * node.seconds
+    )
+
+
+def _pause(node: Node) -> float:
+    """Until the next datagram if this one is not answered, in times between two."""
+    if node.tries == 1 and node.wait > LATE * node.seconds:
+        return 1.0
+    return PAUSES[min(node.tries, len(PAUSES)) - 1]

@@ -23,9 +23,10 @@ class Node:
     that was answered was sent. asked_at: when the last full beat was sent; full_at: when the next one is due. pace:
     seconds between full beats while datagrams do not get through; seconds: between datagrams. key, port: for them; no
     key while it sends none. sent: when the last ones went out, by number. tries: sent since the last answer; heard_at:
-    when that came; stamp: of that. due: when the next datagram is. proving: it was asked to show that it hears.
-    followed: the number of the orders that it follows. promised: it has waited already before it registers again.
-    tickets: sessions whose ticket was asked for. turn: counts its timers, of which only the newest is valid.
+    when that came; stamp: of that; wait: seconds that answers took lately. due: when the next datagram is. proving: it
+    was asked to show that it hears. followed: the number of the orders that it follows. promised: a full beat comes at
+    a moment that was drawn already. tickets: sessions whose ticket was asked for. turn: counts its timers, of which
+    only the newest is valid.
     """
 
     def __init__(self, index: int, url: str) -> None:
@@ -38,6 +39,7 @@ class Node:
         self.slots = 0 if self.kind == "camera" else SLOTS
         self.registered = self.gone = self.cut = self.asked_full = self.promised = self.proving = False
         self.lease, self.pace, self.seconds, self.full_seconds = 3.0, 1.0, 1.0, 1.0
+        self.wait = 0.0
         self.held_from = self.asked_at = self.full_at = self.heard_at = self.due = 0.0
         self.key = b""
         self.port = self.number = self.stamp = self.tries = self.followed = self.turn = 0

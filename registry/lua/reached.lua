@@ -3,6 +3,10 @@
 -- The result of an address that is no longer the node's is passed over.
 local due, keep = now + tonumber(ARGV[1]), tonumber(ARGV[2])
 
+local function complained_of(id)
+  return redis.call('ZCOUNT', key('failures', id), '(' .. integer(now - BLAMED), '+inf') > 0
+end
+
 local function note_reach(id, ok, reason, before, reason_before)
   local reach = ok and 'ok' or 'failed'
   if before ~= reach or reason_before ~= reason then
@@ -10,7 +14,7 @@ local function note_reach(id, ok, reason, before, reason_before)
     if before ~= reach then redis.call('HSET', node_key(id), 'reach_since', now) end
     changed('node', id)
   end
-  if not ok and redis.call('ZCOUNT', key('failures', id), '(' .. integer(now - BLAMED), '+inf') > 0 then blame(id, 'registry') end
+  if not ok and complained_of(id) then blame(id, 'registry') end
   reindex(id)
 end
 
@@ -19,8 +23,9 @@ for i = 3, #ARGV, 5 do
   local n = redis.call('HMGET', node_key(id), 'state', 'url', 'reach', 'reach_reason')
   local live, suspect = n[1] == 'live', n[1] == 'suspect'
   if (live or suspect) and n[2] == url then
-    if suspect and gone then
-      bury(id, 'no beat for ' .. silence(id) .. ', and nothing listens at ' .. url, keep)
+    if gone and (suspect or complained_of(id)) then
+      local why = suspect and 'no beat for ' .. silence(id) or 'a viewer got no frames'
+      bury(id, why .. ', and nothing listens at ' .. url, keep)
       redis.call('ZADD', key('lost'), now, id)
       count('nodes_died')
     else

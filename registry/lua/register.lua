@@ -15,11 +15,13 @@ elseif not same_boot or old[3] ~= facts.url or old[1] == 'suspect' then
 end
 
 if not same_boot then
-  local kept = known and redis.call('HMGET', node_key(id), 'draining', 'ejections', 'ejected_at', 'out_until', 'out_reason') or {}
+  -- It keeps what it was told, and not what was said against the process before it.
+  local kept = known and redis.call('HMGET', node_key(id), 'draining', 'ejections', 'ejected_at') or {}
+  redis.call('ZREM', key('ejected'), id)
+  redis.call('DEL', key('failures', id))
   redis.call('DEL', node_key(id))
   redis.call('HSET', node_key(id), 'born', now, 'direct', 0, 'load_fps', 0, 'busy', 0, 'draining', kept[1] or '0',
-    'ejections', kept[2] or 0, 'ejected_at', kept[3] or 0, 'out_until', kept[4] or '', 'out_reason', kept[5] or '',
-    'reach_reason', '', 'used', redis.call('SCARD', key('on', id)),
+    'ejections', kept[2] or 0, 'ejected_at', kept[3] or 0, 'out_until', '', 'out_reason', '', 'reach_reason', '', 'used', redis.call('SCARD', key('on', id)),
     -- It serves sessions that are not written down here: its next beat tells of them, and nothing is placed before.
     'awaited', facts.serving > 0 and '1' or '0')
   redis.call('HSET', key('vitals'), id, integer(now) .. ' {}')

@@ -35,6 +35,7 @@ def register(
     else:
         unchanged = False
         node = Node(manifest=manifest, url=url, names=names, seen=mesh.now, awaited=serving > 0)
+        mesh.ejected.drop(node.node_id)
         if old is not None:
             _inherit(node, old)
         elif remembered is not None:
@@ -54,10 +55,9 @@ def register(
 
 
 def _inherit(node: Node, old: Node) -> None:
-    """What a node keeps when its process is started anew."""
-    node.held, node.reports, node.draining = old.held, old.reports, old.draining
+    """What a node keeps when its process is started anew: not what was said against the old one."""
+    node.held, node.draining = old.held, old.draining
     node.ejections, node.ejected_at = old.ejections, old.ejected_at
-    node.out_until, node.out_reason = old.out_until, old.out_reason
 
 
 def _list(mesh: Mesh, node: Node, lease: int) -> None:

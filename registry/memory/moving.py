@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from registry.memory.mesh import Mesh
 from registry.memory.placing import Wish, seek
 from registry.memory.rows import Node, Session
-from registry.store import Reach
+from registry.store import Dialled, Reach
 
 WARM = 15_000  # ms within which a node that takes over must have pictures
 BLAMED = 60_000  # ms for which a report on a node counts
@@ -187,9 +187,9 @@ def revive(mesh: Mesh, node: Node) -> None:
 
 def dialled(mesh: Mesh, node: Node, result: Dialled, again_after: int) -> None:
     """A node was dialled at its present address. again_after: milliseconds until the next try when it was in vain."""
-    if node.state == "suspect" and result.gone:
-        silence = node.silence(mesh.now)
-        bury_silent(mesh, node, f"no beat for {silence}, and nothing listens at {node.url}")
+    if result.gone and (node.state == "suspect" or blamed(mesh, node)):
+        why = f"no beat for {node.silence(mesh.now)}" if node.state == "suspect" else "a viewer got no frames"
+        bury_silent(mesh, node, f"{why}, and nothing listens at {node.url}")
         return
     if node.state == "suspect" or result.problem is not None:
         mesh.unreached.put(node.node_id, mesh.now + again_after)

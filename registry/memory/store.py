@@ -24,6 +24,7 @@ from registry.store import (
     Opening,
     Pulse,
     Registered,
+    Registering,
     Remembered,
     SessionRecord,
     Snapshot,
@@ -125,6 +126,10 @@ class MemoryStore:
     ) -> Registered:
         with self._mesh.at_work():
             return beating.register(self._mesh, manifest, url, names, _milliseconds(lease), remembered=remembered)
+
+    def register_many(self, nodes: Sequence[Registering], lease: float) -> None:
+        for one in nodes:
+            self.register(one.manifest, one.url, one.names, lease, one.remembered)
 
     def beat(self, node_id: str, beat: Beat, lease: float) -> BeatResult | None:
         with self._mesh.at_work():

@@ -21,7 +21,7 @@ from registry.listing import Snapshots
 from registry.mirror import Mirror
 from registry.redis_store import RedisStore
 from registry.settings import RegistrySettings
-from registry.store import Changes, NodeRecord, Opening, SessionRecord, Snapshot
+from registry.store import Changes, Dialled, NodeRecord, Opening, SessionRecord, Snapshot
 from tests.processes import Running, wait_for
 from tests.registry.fakes import YOLO, Registry
 
@@ -171,8 +171,9 @@ def test_orders_are_known_at_once(desk: Desk) -> None:
 
 
 def test_loads_move_without_a_change(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tag stays, and what is shown is at most a second old."""
+    """The tag stays, and what is shown is read anew: before the answer when it is too old, else after it."""
     monkeypatch.setattr(module, "VITALS_SECONDS", 0.05)
+    monkeypatch.setattr(module, "VITALS_LAST", 0.09)
     desk.join("line-3")
     view = desk.snapshots.view()
     desk.store.beat("line-3", Beat(boot_id="b", load=Load(fps=29.5, viewers=3)), LEASE)
@@ -181,6 +182,13 @@ def test_loads_move_without_a_change(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert again.tag == view.tag
     assert again.snapshot.nodes[0].load == Load(fps=29.5, viewers=3)
     assert again.snapshot.nodes[0].last_seen > view.snapshot.nodes[0].last_seen
+    monkeypatch.setattr(module, "VITALS_LAST", 60.0)
+    desk.store.beat("line-3", Beat(boot_id="b", load=Load(fps=12.5)), LEASE)
+    time.sleep(0.1)
+    assert desk.snapshots.current(desk.snapshots.view()).snapshot.nodes[0].load.fps == 29.5
+    wait_for(
+        lambda: desk.snapshots.current(desk.snapshots.view()).snapshot.nodes[0].load.fps == 12.5, 5, "the new load"
+    )
 
 
 def test_a_list_is_built_once_until_something_moves(desk: Desk) -> None:

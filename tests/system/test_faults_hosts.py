@@ -16,6 +16,7 @@ from tests.accidents import Scene
 from tests.cluster import Cluster
 from tests.hosts import Host, hosts, why_not
 
+pytestmark = pytest.mark.xdist_group("hosts")
 ASKED = 2.0  # seconds without a picture at most, for a viewer who asks
 SWEPT = 4.5  # for one who only connects again: a lease of 3 s, a beat, the look at what happened
 STALL = 4.0  # seconds: longer than a lease

@@ -15,6 +15,7 @@ from tests.hosts import Host, hosts, why_not
 from tests.processes import ROOT, Running
 from tests.viewers import node, session
 
+pytestmark = pytest.mark.xdist_group("hosts")
 VIEWER = """
 import json, sys
 from tests.viewers import watch

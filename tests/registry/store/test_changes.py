@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from mesh import manifest as manifests
-from registry.store import Changes, Store
+from registry.store import Changes, Dialled, Store
 from tests.processes import wait_for
 from tests.registry.store.conftest import KINDS
 from tests.registry.store.trial import Trial

@@ -333,3 +333,19 @@ def test_a_camera_that_moves_house_is_told_to_who_fetches_from_it(trial: Trial) 
     assert trial.session("s1").camera_gone == "left the mesh"
     trial.beat("a")
     assert trial.assigned["a"][0].camera.url == "http://10.0.0.9:5000"
+
+
+def test_a_node_that_was_complained_of_and_where_nothing_listens_is_dead(trial: Trial) -> None:
+    """Its other sessions move before its lease is over; a process started anew is not left out for the old one."""
+    trial.compute("a", slots=4)
+    trial.compute("b", slots=4)
+    first, second = trial.open("s1", only="a"), trial.open("s2", only="a")
+    assert (first.node, second.node) == ("a", "a")
+    trial.reached("a", problem="connection refused", gone=True)
+    assert trial.node("a").dead_at is None, "nobody complained: its beats say that it lives"
+    trial.failover("s1", "viewer")
+    trial.reached("a", problem="connection refused", gone=True)
+    assert trial.node("a").dead_reason == "a viewer got no frames, and nothing listens at http://a:8000"
+    assert (trial.session("s1").node, trial.session("s2").node) == ("b", "b")
+    trial.compute("a", slots=4, boot_id="second")
+    assert (trial.node("a").out_until, trial.node("a").reach) == (None, "ok")

@@ -6,9 +6,9 @@ import time
 
 from mesh import manifest as manifests
 from mesh.wire import Beat, Load
-from registry.store import Pulse, Store
+from registry.store import Dialled, Pulse, Store
 from tests.processes import wait_for
-from tests.registry.store.trial import LEASE, Trial
+from tests.registry.store.trial import BEAT, LEASE, Trial
 
 NAMES = "abcdefghij"
 
@@ -303,6 +303,34 @@ def test_an_address_that_is_no_longer_the_nodes_says_nothing(trial: Trial) -> No
     trial.reached("a")
     trial.advance(3)
     assert (trial.node("a").reach, trial.store.due(8, 3.0)) == ("ok", [])
+
+
+def test_what_many_dials_came_to_is_told_in_one_call(trial: Trial) -> None:
+    """Each node gets its own; those that nobody knows are passed over, and of one told twice the later counts."""
+    for name in ("a", "b", "c", "d"):
+        trial.compute(name, dialled=False)
+    trial.silent = {"d"}
+    trial.live(LEASE + 2 * BEAT)
+    assert trial.node("d").suspect_at is not None
+    found: list[tuple[str, str | None]] = [
+        ("a", None),
+        ("nobody", None),
+        ("b", "no answer within 2 s"),
+        ("c", "connection refused"),
+        ("c", None),
+        ("d", "connection refused"),
+    ]
+    results = [
+        Dialled(node_id=name, url=f"http://{name}:8000", problem=problem, gone=problem == "connection refused")
+        for name, problem in found
+    ]
+    trial.store.reached(results, 3.0)
+    trial.store.reached([], 3.0)
+    assert [trial.node(name).reach for name in ("a", "b", "c")] == ["ok", "failed", "ok"]
+    assert [trial.node(name).reach_reason for name in ("a", "b", "c")] == ["", "no answer within 2 s", ""]
+    assert "nothing listens at http://d:8000" in trial.node("d").dead_reason
+    trial.advance(3)
+    assert [name for name, _ in trial.store.due(8, 3.0) if name != "cam"] == ["b"]
 
 
 def test_a_silent_node_is_seen_by_the_machines_clock(any_store: Store) -> None:

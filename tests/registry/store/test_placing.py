@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from mesh import manifest as manifests
-from registry.store import Full, Opening, SessionRecord, Store
+from registry.store import Dialled, Full, Opening, SessionRecord, Store
 from tests.registry.store.trial import IDLE, Trial
 
 
