@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from mesh.settings import DATA, PREFIX
 # The catalogue and its readers load when a command runs, so that `fogline --help` stays quick.
 # ruff: noqa: PLC0415
 
-DEFAULTS = ("yolov3-tiny", "ssdlite-mobilenet-v2")  # what `yolo` and `ssd` run when nobody chooses
+DEFAULT_OF = {"yolo": "yolov3-tiny", "ssd": "ssdlite-mobilenet-v2"}  # what an algorithm runs when nobody chooses
+DEFAULTS = tuple(DEFAULT_OF.values())
 DEMO = "demo"
 _data = click.option(
     "--data",
@@ -213,12 +214,12 @@ def remove(name: str, data: Path) -> None:
     click.echo(f"{name} is removed.")
 
 
-def pull_missing(data: Path, console: Console, *, models: bool, demo: bool) -> None:
-    """Pull what a start needs and this machine lacks; what fails is said, and the rest goes on."""
+def pull_missing(data: Path, console: Console, *, algorithms: Collection[str], demo: bool) -> None:
+    """Pull what a start of `algorithms` needs and this machine lacks; what fails is said, and the rest goes on."""
     from compute_node.models.store import ModelStore
 
     store = ModelStore(data)
-    missing = [name for name in DEFAULTS if models and not store.has(name)]
+    missing = [model for name, model in DEFAULT_OF.items() if name in algorithms and not store.has(model)]
     if demo and not (data / "media" / DEMO).is_dir():
         missing.append(DEMO)
     for name in missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -23,9 +24,10 @@ def prepare(role: str, settings: object) -> None:
     if role == "ui":
         prepare_front_end(console)
     elif role == "compute":
-        prepare_models(settings.data, console, demo=False)  # type: ignore[attr-defined]
+        offered = [word.strip() for word in settings.algorithms.split(",")]  # type: ignore[attr-defined]
+        prepare_models(settings.data, console, algorithms=offered if any(offered) else None)  # type: ignore[attr-defined]
     elif role == "camera" and settings.source == "demo:":  # type: ignore[attr-defined]
-        prepare_models(settings.data, console, demo=True, models=False)  # type: ignore[attr-defined]
+        prepare_models(settings.data, console, algorithms=(), demo=True)  # type: ignore[attr-defined]
 
 
 def prepare_front_end(console: Console) -> None:
@@ -66,14 +68,16 @@ def prepare_front_end(console: Console) -> None:
     console.print("  dashboard's libraries: done")
 
 
-def prepare_models(data: Path, console: Console, *, demo: bool, models: bool = True) -> None:
-    """Pull the models of the default algorithms when `models`, the demo camera's photographs when `demo`.
+def prepare_models(
+    data: Path, console: Console, *, algorithms: Collection[str] | None = None, demo: bool = False
+) -> None:
+    """Pull the default models of `algorithms`, of all when None; the demo camera's photographs when `demo`.
 
     What cannot be pulled is said, and the rest goes on: the other algorithms work without it.
     """
-    from cli.models import pull_missing  # noqa: PLC0415  # the catalogue: only where models are wanted
+    from cli.models import DEFAULT_OF, pull_missing  # noqa: PLC0415  # the catalogue: only where models are wanted
 
-    pull_missing(data, console, models=models, demo=demo)
+    pull_missing(data, console, algorithms=DEFAULT_OF if algorithms is None else algorithms, demo=demo)
 
 
 if __name__ == "__main__":  # for image builds

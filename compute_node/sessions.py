@@ -15,6 +15,7 @@ from mesh.logs import logger
 from mesh.wire import Assignment, SessionReport
 
 ASK_SECONDS = 2.0  # how long a viewer waits for the registry to confirm a placement that this node has not heard of
+LOOK_SECONDS = 0.02  # between two looks whether that has come
 POLLING = 3.0  # seconds between two single pictures that still count as watching
 READY = 2.0  # seconds: who has a younger picture is ready; without a camera's a placard is drawn each second
 Kept = Literal["", "results", "pictures"]
@@ -172,18 +173,21 @@ class Sessions:
         Raises NotFound when it is not this node's, Conflict when the placement is another one, Unavailable without the
         lease.
         """
-        if not self._holds():
-            raise _cut_off()
 
         def known() -> bool:
             session = self._served.get(session_id)
-            return session is not None and session.assignment.token >= (token or 0)
+            return session is not None and session.assignment.token >= (token or 0) and self._holds()
 
         with self._changed:
             if not known():
                 self._ask()
-                self._changed.wait_for(known, ASK_SECONDS)
+                until = time.monotonic() + ASK_SECONDS
+                # The lease comes after the orders, and nobody tells of it.
+                while not known() and time.monotonic() < until:
+                    self._changed.wait(LOOK_SECONDS)
             session = self._served.get(session_id)
+        if not self._holds():  # asked again: a node that joins gets its first session before its first lease
+            raise _cut_off()
         if session is None:
             raise NotFound(f"session {session_id!r} is not served here; {_open(session_id)}")
         if token is not None and token != session.assignment.token:

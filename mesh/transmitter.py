@@ -20,11 +20,11 @@ from mesh.wire import Beat, Datagrams
 FIRST_SECONDS: Final = 1.0  # between two beats at most, until an answer says how many
 # Pauses after beats without an answer, in times between two beats. The first is made up for within that time, as a
 # datagram may be lost on the way; the more follow, the likelier is it that the registry has too much to do already.
-PAUSES: Final = (0.6, 1.0, 1.4, 1.8, 2.2)
+PAUSES: Final = (0.5, 1.0, 1.4, 1.8, 2.2)
 LATE: Final = 0.3  # of the time between two beats: where answers take longer than this, nothing is sent again early
 SLOWNESS: Final = 0.8  # that is left of a long wait for an answer after a short one
-PATIENCE: Final = 1.5  # times between two beats without an answer, after which HTTP takes over: half of a lease …
-MOST_PATIENCE: Final = 2.0  # … or, where answers are slow, so much later, but not more than this: two thirds
+PATIENCE: Final = 1.75  # times between two beats without an answer, after which HTTP takes over: longer than one lost …
+MOST_PATIENCE: Final = 2.0  # … or, where answers are slow, so much later, but not more than this: two thirds of a lease
 MIN_PATIENCE: Final = 0.3  # seconds: answers wait up to 0.1 s for others at the registry
 TRIES: Final = 6  # beats without an answer, after which a network counts as one that lets no datagrams through …
 RETRY_SECONDS: Final = 30.0  # … and is tried again only so often
@@ -142,7 +142,8 @@ class Transmitter:
         now = lease.now()
         if (target := self._next) is not self._target:
             self._target = target
-            self._seconds, self._tries, self._stamp, self._wait, self._due = FIRST_SECONDS, 0, 0, 0.0, now
+            self._seconds = min(self._seconds, FIRST_SECONDS)  # what it knows of the pace holds
+            self._tries, self._stamp, self._wait, self._due = 0, 0, 0.0, now
             self._sent.clear()
         if target is not None and now >= self._due:
             self._send(target, now)

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from mesh import datagram
-from mesh import manifest as manifests
 from mesh.datagram import AnswerDatagram, BeatDatagram, Says
 from mesh.errors import RegistryAway
 from mesh.logs import logger
 from mesh.wire import Datagrams
-from registry.attic import Attic
 from registry.datagram_socket import DatagramSocket
-from registry.nodes import _names as names_of
 from registry.pacing import Tempo
+from registry.restoring import Known, Registry, Restorer
 from registry.settings import RegistrySettings
-from registry.store import NodeRecord, Pulse, Registering, Remembered
+from registry.store import Pulse
 
 # Beats that come within one such time are read in a row and go to the store together: each time that the threads wake
 # they wait for the interpreter's lock, which others may hold.
@@ -32,27 +30,19 @@ LOOK_SECONDS: Final = 0.2  # for how long the threads wait at most before they l
 SECRET_SECONDS: Final = 1.0  # between two looks whether Redis has another secret, when something points to it
 OLD_SECRETS: Final = 2  # that are still understood: nodes go on with one until they hear of the new one by HTTP
 DRAINED: Final = 64  # times that datagrams are read in a row, some hundred each time, before it is looked around
-AWAITED_SECONDS: Final = 15.0  # for which a node that was put back is asked to tell of its sessions
-RESTORED: Final = 250  # nodes that are put back into the store at once: the others' beats wait meanwhile
 log = logger(__name__)
 
 
-class Known(Protocol):
+class Followed(Known, Protocol):
     """What is known of nodes without asking the store, as registry.mirror.Mirror has it."""
 
-    attic: Attic
-
-    def orders(self, node_id: str) -> int | None: ...
-    def catch_up(self) -> None: ...
     def listen(self, callback: Callable[[tuple[str, ...], tuple[str, ...]], None]) -> Any: ...
 
 
-class Pulses(Protocol):
+class Pulses(Registry, Protocol):
     """The part of registry.store.Store that is used here."""
 
     def pulse(self, pulses: list[Pulse], lease: float) -> list[str]: ...
-    def register_many(self, nodes: list[Registering], lease: float) -> None: ...
-    def drain(self, node_id: str, on: bool) -> bool: ...
     def secret(self) -> bytes: ...
 
 
@@ -76,7 +66,7 @@ class Beacon:
     answer.
     """
 
-    def __init__(self, settings: RegistrySettings, store: Pulses, mirror: Known, tempo: Tempo) -> None:
+    def __init__(self, settings: RegistrySettings, store: Pulses, mirror: Followed, tempo: Tempo) -> None:
         self._settings = settings
         self._store = store
         self._mirror = mirror
@@ -96,10 +86,9 @@ class Beacon:
         self._waiting: dict[str, _Peer] = {}
         self._waiting_since: float | None = None
         self._some_wait = threading.Event()
-        # Only the telling thread uses these. _awaited: nodes that were put back and serve sessions, of which a full
-        # beat has to tell, with the orders that they had then, and until when they are asked for it.
+        # Only the telling thread uses these.
         self._calling_since: float | None = None
-        self._awaited: dict[str, tuple[int, float]] = {}
+        self._restorer = Restorer(store, mirror)
         self.counts: Counter[str] = Counter()  # datagrams by what became of them; exact to a few
         mirror.listen(self._changed)
 
@@ -243,6 +232,10 @@ class Beacon:
                 done = [self._pulse(waiting[start : start + AT_ONCE]) for start in range(0, len(waiting), AT_ONCE)]
                 if done and all(done):
                     self._tempo.lagged(time.monotonic() - since)
+                if self._restorer.lost and self._restorer.restore(self._tempo.by_datagram()[0]):
+                    self._some_wait.set()
+            except RegistryAway:
+                self._stopping.wait(COLLECT_SECONDS)  # those that are to be put back wait for it, too
             except Exception:  # as above: the beats of all nodes hang on this thread
                 log.exception("beats by datagram could not be told")
 
@@ -254,55 +247,28 @@ class Beacon:
         try:
             unknown = set(self._store.pulse(pulses, lease))
             if unknown:
-                unknown -= self._restore([p.beat for p in peers if p.beat.node_id in unknown], lease)
+                self._restorer.look_for(peer.beat for peer in peers if peer.beat.node_id in unknown)
         except RegistryAway:
             self._send(self._answer(peer, "away", pace) for peer in peers)
             return False
         finally:
             self._calling_since = None
-        # The more of those who were heard are unknown, the more it looks like a wipe, after which all come back.
-        spread = self._tempo.spread(len(unknown | self._awaited.keys()) / len(peers))
         self._secret_doubted = self._secret_doubted or bool(unknown)
-        self._send(
-            self._answer(peer, "full", pace, spread=spread)
-            if peer.beat.node_id in unknown or self._owes(peer.beat.node_id)
-            else self._answer(peer, "renewed", pace)
-            for peer in peers
-        )
+        # The more of those who were heard are unknown, the more it looks like a wipe, after which all come back.
+        lost, strange = self._restorer.lost, unknown - self._restorer.lost.keys()
+        spread = self._tempo.spread((len(strange) + len(self._restorer.awaited)) / len(peers))
+        in_turn = self._tempo.full_seconds()
+
+        def answer(peer: _Peer) -> tuple[bytes, Any]:
+            node_id = peer.beat.node_id
+            if node_id in lost:  # it need not do anything: the lease that it has goes on, and it is put back soon
+                return self._answer(peer, "full", pace, spread=in_turn)
+            if node_id in strange or self._restorer.owes(node_id):
+                return self._answer(peer, "full", pace, spread=spread)
+            return self._answer(peer, "renewed", pace)
+
+        self._send(map(answer, peers))
         return True
-
-    def _restore(self, beats: list[BeatDatagram], lease: float) -> set[str]:
-        """Put nodes back that a wipe took from the store. Their beats, signed and proven, show that they are there as
-        they were; registering them by HTTP would cost ten times as much. The ids of those that are back."""
-        if any(self._mirror.orders(beat.node_id) is not None for beat in beats):
-            self._mirror.catch_up()  # the store has lost them, or given them up, and the mirror has not heard it yet
-        attic, back = self._mirror.attic, set[str]()
-        found = [record for beat in beats if (record := attic.find(beat.node_id, beat.boot_id)) is not None]
-        for start in range(0, len(found), RESTORED):
-            some = found[start : start + RESTORED]
-            self._store.register_many([_registering(record) for record in some], lease)
-            for record in some:
-                if record.draining:
-                    self._store.drain(record.node_id, True)
-                if record.used:
-                    self._awaited[record.node_id] = record.orders, time.monotonic() + AWAITED_SECONDS
-            back.update(record.node_id for record in some)
-            attic.forget(record.node_id for record in some)
-        if back:
-            self._secret_doubted = True
-            log.info("nodes that the store had lost are back", nodes=len(back))
-        return back
-
-    def _owes(self, node_id: str) -> bool:
-        """Whether a node that was put back has still to tell of its sessions by a full beat: that gives it new
-        orders."""
-        if node_id not in self._awaited:
-            return False
-        orders, until = self._awaited[node_id]
-        if self._mirror.orders(node_id) in (None, orders) and time.monotonic() < until:
-            return True
-        del self._awaited[node_id]
-        return False
 
     def _renew_secret(self) -> None:
         self._secret_at = time.monotonic()
@@ -363,14 +329,3 @@ class Beacon:
     def _send(self, answers: Iterable[tuple[bytes, Any]]) -> None:
         if self._socket is not None:
             self._socket.send(list(answers))
-
-
-def _registering(record: NodeRecord) -> Registering:
-    manifest = manifests.parse(record.document, record.kind)
-    well = record.reach == "ok" and record.suspect_at is None
-    return Registering(
-        manifest=manifest,
-        url=record.url,
-        names=names_of(manifest),
-        remembered=Remembered(reached=well, orders=record.orders, serving=record.used),
-    )

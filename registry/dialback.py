@@ -29,7 +29,7 @@ LATER_PART = 0.75  # of the places, at most, are for nodes of which there is no 
 GLIMPSE_SECONDS = 0.25  # for a connection while others wait: a host that is there takes or refuses it in milliseconds
 THREADS = 8  # that dial nodes by a name, which may take long to look up, or by https
 QUEUE = 20_000  # nodes that wait to be dialled; those beyond are found by the job that looks for them
-COLLECT_SECONDS = 0.02  # results that come within one such time are told to the store together
+COLLECT_SECONDS = 0.02  # between two calls to the store: results that come meanwhile are told together
 AT_ONCE = 256  # results in one call to the store, so that Redis is not held for long
 ANSWER_BYTES = 1024  # the status line is all that is read
 REFUSED = "connection refused"  # its host is there, and nothing listens: the node has ended
@@ -272,7 +272,7 @@ class DialBack:
         self._found.set()
 
     def _tell(self) -> None:
-        while self._found.wait() and not self._stopping.wait(COLLECT_SECONDS):
+        while self._found.wait() and not self._stopping.is_set():
             self._found.clear()
             with self._lock:
                 results = [result for result in self._results if not self._is_asked_for(result.node_id)]
@@ -285,6 +285,7 @@ class DialBack:
                 self._untold.begins(reason=error.detail)
             except Exception:  # a defect met in one result must not leave all later ones untold
                 log.exception("telling which nodes were reached failed")
+            self._stopping.wait(COLLECT_SECONDS)
 
 
 @dataclass(slots=True, eq=False)

@@ -20,7 +20,7 @@ FLEET_SECONDS: Final = 60.0  # for which the fleet's greatest size counts: after
 LAG: Final = 0.3  # seconds that a beat may wait for its answer; n times as long, and all beat n times as seldom, …
 MOST_LAGS: Final = 6.0  # … which is the greatest n, …
 RECOVERY: Final = 0.25  # … and n falls by so much a second once the answers are quicker
-SMOOTH: Final = 0.2  # the part that the newest answers have in the lag: a moment's pause of the machine is none
+SMOOTH: Final = 0.5  # the part that the newest answers have in the lag: a moment's pause of the machine is none
 
 
 class Receiver(Protocol):

@@ -63,8 +63,9 @@ def node(registry: Running, kind: str, seconds: float = 40, **has: Any) -> dict[
     """The first node of `kind` that the registry lists as ready (and whose fields equal `has`)."""
 
     def look() -> dict[str, Any] | None:
-        listed = requests.get(f"{registry.url}/v1/nodes", params={"kind": kind}, timeout=5).json()["nodes"]
-        for one in listed:
+        answer = requests.get(f"{registry.url}/v1/nodes", params={"kind": kind}, timeout=5)
+        answer.raise_for_status()  # it is being started, or its Redis is: asked again
+        for one in answer.json()["nodes"]:
             if one["state"] == "ready" and all(one.get(key) == value for key, value in has.items()):
                 found: dict[str, Any] = one
                 return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli.simulation.node import Node
 from cli.simulation.placements import store_of
 from mesh import manifest as manifests
+from registry.store import Dialled
 
 LEASE_SECONDS = 86_400.0
 AGAIN_SECONDS = 3.0
@@ -29,6 +30,6 @@ def stock(address: str, compute: int) -> list[str]:
             continue
         manifest = manifests.parse(node.manifest())
         store.register(manifest, node.url, [node.name], LEASE_SECONDS)
-        store.reached(node.node_id, node.url, None, AGAIN_SECONDS)
+        store.reached([Dialled(node_id=node.node_id, url=node.url)], AGAIN_SECONDS)
     store.close()
     return cameras

@@ -308,6 +308,17 @@ def test_without_good_answers_http_takes_over(registry: Scripted, join: Callable
     assert len(registry.beats) > before + 2
 
 
+def test_a_new_key_makes_nobody_wait_for_answers(registry: Scripted, join: Callable[..., Node]) -> None:
+    """After a wipe the registry has another secret: where no datagrams get through, HTTP goes on as before."""
+    registry.take_datagrams()
+    node = join()
+    wait_for(lambda: len(registry.datagrams) > 3, 2, "datagrams")
+    registry.says = lambda: None
+    elsewhere = msgspec.structs.replace(registry.pace, datagrams=Datagrams(port=free_port(), key="00" * 32))
+    registry.reply = lambda: BeatReply(lease_seconds=LEASE, heartbeat=elsewhere)
+    assert node.still_holds(2 * LONGER)
+
+
 def test_answers_that_redis_is_away_keep_a_lease(registry: Scripted, join: Callable[..., Node]) -> None:
     """By datagram as by HTTP, and without a word by HTTP."""
     registry.take_datagrams()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mesh.wire import Datagrams
+from registry import pacing as module
 from registry.pacing import Pacing, Tempo
 from registry.settings import RegistrySettings
 
@@ -49,6 +52,28 @@ def test_the_pace_of_http(nodes: int, seconds: float) -> None:
     assert pace.datagrams == HERE  # they are to try
     receiver.heard.add("n0")
     assert pacing.beat("n0", "b")[1].seconds == 1
+
+
+def test_beats_that_wait_for_answers_slow_the_fleet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moment's pause does not, a lasting one does, within bounds; after it the pace comes back by and by."""
+    monkeypatch.setattr(module, "RECOVERY", 0.0)
+    tempo = Tempo(SETTINGS, lambda: 3)
+    tempo.lagged(0.5)
+    assert tempo.by_datagram() == (3, 1)
+    for _ in range(50):
+        tempo.lagged(0.6)
+    lease, seconds = tempo.by_datagram()
+    assert (lease, seconds, tempo.full_seconds()) == pytest.approx((6, 2, 10), rel=0.01)
+    assert tempo.by_http(1)[1] == pytest.approx(2, rel=0.01)
+    for _ in range(50):
+        tempo.lagged(60.0)
+    assert tempo.by_datagram() == (18, 6)
+    for _ in range(50):
+        tempo.lagged(0.0)
+    assert tempo.by_datagram() == (18, 6)
+    monkeypatch.setattr(module, "RECOVERY", 1000.0)
+    time.sleep(0.01)
+    assert tempo.by_datagram() == (3, 1)
 
 
 def test_without_datagrams_no_pace_is_given_for_them() -> None:

@@ -50,7 +50,7 @@ def test_any_replica_answers_and_one_leads(own_registry: Begin, stack: ExitStack
         lambda: other.session(session["session_id"])["node"] == staying.node_id, LEASE + 5, "move by the new leader"
     )
     assert _leads(other)
-    assert other.names() == ["hall-2", "line-3"]
+    wait_for(lambda: other.names() == ["hall-2", "line-3"], 5, "end of the dead node")
 
 
 def test_a_redis_that_fails_over_by_sentinel_goes_on(own_registry: Begin, stack: ExitStack, tmp_path: Path) -> None:
