@@ -8,11 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from cli.checks import BROWSERS
 from mesh.settings import DATA
 from tests.processes import ROOT, Running, free_port
 
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+]
 SHARED = ROOT.parent / "shared" / "data"
 
 
@@ -42,6 +47,15 @@ def browser_path() -> str:
     if os.environ.get("CI"):
         pytest.fail("no browser in CI: ./fogline test installs one")
     pytest.skip("no Chromium or Chrome on this machine: ./fogline test installs one where it may")
+
+
+@pytest.fixture(scope="session")
+def browser(browser_path: str) -> Iterator[Browser]:
+    """A browser without windows, one for all tests of a process: its library allows no second one at a time."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
+        yield running
+        running.close()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from tests.processes import Running, wait_for
 from tests.viewers import follow, node, picture, session, watch
@@ -153,23 +154,19 @@ def test_a_dead_camera_says_why_on_the_annotated_stream_and_comes_back(start: St
 
 
 def test_chromium_plays_the_stream_in_an_img(
-    mesh: tuple[Running, Running, Running], tmp_path: Path, browser_path: str
+    mesh: tuple[Running, Running, Running], tmp_path: Path, browser: Browser
 ) -> None:
     """A plain <img> shows the annotated stream, and the picture moves."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415
-
     registry, _, _ = mesh
     made = session(registry, "demo", "yolo")
     page_file = tmp_path / "page.html"
     page_file.write_text(f'<img src="{registry.url}/v1/sessions/{made["session_id"]}/stream">')
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1300, "height": 740})
+    with browser.new_context(viewport={"width": 1300, "height": 740}) as context:
+        page = context.new_page()
         page.goto(page_file.as_uri(), wait_until="commit")
         page.wait_for_function("document.images[0].naturalWidth > 600", timeout=15_000)
         shots = set()
         for _ in range(10):
             shots.add(hash(page.screenshot()))
             page.wait_for_timeout(200)
-        browser.close()
     assert len(shots) >= 5

@@ -160,7 +160,7 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(data: Path) -> None:
 )
 def test_a_wrong_option_is_one_sentence(arguments: list[str], words: str, data: Path) -> None:
     """No trace, no silence: what is wrong and what would be right."""
-    more = [] if arguments[0] == "models" or "--data" in arguments else ["--data", str(data)]
+    more = [] if arguments[0] in ("models", "status") or "--data" in arguments else ["--data", str(data)]
     done = subprocess.run(
         [sys.executable, "-m", "cli", *arguments, *more],
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,

@@ -9,15 +9,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.processes import Running, free_port, wait_for
 from tests.ui.fakes import FakeCamera, FakeCompute, FakeRegistry
-
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 
 
 @dataclass
@@ -81,14 +76,6 @@ def mesh(dashboard: Dashboard) -> Iterator[Mesh]:
         # What the dashboard remembers of the test before must be gone.
         wait_for(made.settled, 10, "overview of the new mesh")
         yield made
-
-
-@pytest.fixture(scope="session")
-def browser(browser_path: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path, args=QUIET)
-        yield running
-        running.close()
 
 
 @dataclass

@@ -83,7 +83,7 @@ def test_two_clicks_start_an_algorithm(mesh: Mesh, page: Page, watch: Watch) -> 
     page.goto(mesh.ui)
     page.get_by_role("button", name="Start an algorithm on Press line 3").click()
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
-    page.wait_for_url("**/s/*")
+    page.wait_for_url("**/s/*", wait_until="commit")
     live(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Object detection (YOLO) on Press line 3")
     expect(page.locator("[data-part=node]")).to_have_text("Press shop 2")
@@ -121,12 +121,12 @@ def test_the_keyboard_alone_starts_and_stops(mesh: Mesh, page: Page, watch: Watc
     page.wait_for_timeout(1200)  # a refresh in between must not take the choice away
     expect(page.get_by_role("radio", name="Faces (Haar)")).to_be_checked()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/s/*")
+    page.wait_for_url("**/s/*", wait_until="commit")
     live(page)
     assert [session["algorithm"] for session in mesh.registry.sessions.values()] == ["haar"]
     page.get_by_role("button", name="Stop").focus()
     page.keyboard.press("Enter")
-    page.wait_for_url(mesh.ui + "/")
+    page.wait_for_url(mesh.ui + "/", wait_until="commit")
     assert [session["state"] for session in mesh.registry.sessions.values()] == ["ended"]
     clean(mesh, watch)
 
@@ -143,7 +143,7 @@ def test_a_chosen_node_gets_the_session_and_a_full_one_cannot_be_chosen(mesh: Me
     expect(page.locator(".option", has_text="Office")).to_contain_text("1 sessions on 1 slots")
     page.get_by_role("radio", name="Thinkstation").check()
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
-    page.wait_for_url("**/s/*")
+    page.wait_for_url("**/s/*", wait_until="commit")
     # The fake takes the first that fits: that it was this one shows that the choice was sent.
     assert [session["node"] for session in mesh.registry.sessions.values()] == [chosen]
     other.down()
