@@ -29,6 +29,7 @@ STUCK_SECONDS: Final = 0.5  # a call to the store that takes longer: those who w
 LOOK_SECONDS: Final = 0.2  # for how long the threads wait at most before they look around
 SECRET_SECONDS: Final = 1.0  # between two looks whether Redis has another secret, when something points to it
 OLD_SECRETS: Final = 2  # that are still understood: nodes go on with one until they hear of the new one by HTTP
+NEWS: Final = 200  # nodes a second that are told of new orders at once: each sends a full beat then
 DRAINED: Final = 64  # times that datagrams are read in a row, some hundred each time, before it is looked around
 log = logger(__name__)
 
@@ -89,6 +90,8 @@ class Beacon:
         # Only the telling thread uses these.
         self._calling_since: float | None = None
         self._restorer = Restorer(store, mirror)
+        # How many nodes were told of new orders since then; only who tells of changes in the mirror uses these.
+        self._news, self._news_at = 0, 0.0
         self.counts: Counter[str] = Counter()  # datagrams by what became of them; exact to a few
         mirror.listen(self._changed)
 
@@ -254,17 +257,21 @@ class Beacon:
         finally:
             self._calling_since = None
         self._secret_doubted = self._secret_doubted or bool(unknown)
-        # The more of those who were heard are unknown, the more it looks like a wipe, after which all come back.
-        lost, strange = self._restorer.lost, unknown - self._restorer.lost.keys()
-        spread = self._tempo.spread((len(strange) + len(self._restorer.awaited)) / len(peers))
+        # The more of those who were heard are asked, the more of the whole fleet are.
+        lost, asked = self._restorer.lost, len(unknown - self._restorer.lost.keys()) + len(self._restorer.awaited)
+        spread = self._tempo.full_spread(min(1.0, asked / len(peers)))
         in_turn = self._tempo.full_seconds()
+        crowd = self._tempo.full_spread(sum(map(self._is_behind, peers)) / len(peers))
 
         def answer(peer: _Peer) -> tuple[bytes, Any]:
             node_id = peer.beat.node_id
-            if node_id in lost:  # it need not do anything: the lease that it has goes on, and it is put back soon
-                return self._answer(peer, "full", pace, spread=in_turn)
-            if node_id in strange or self._restorer.owes(node_id):
+            if node_id in lost and not lost[node_id].used:
+                return self._answer(peer, "full", pace, spread=in_turn)  # it is put back soon: it need not hurry
+            if node_id in unknown or self._restorer.owes(node_id):
                 return self._answer(peer, "full", pace, spread=spread)
+            if crowd and self._is_behind(peer):
+                # All of them at once would be served too late for their leases, and hold up everybody's beats.
+                return self._answer(peer, "full", pace, spread=crowd)
             return self._answer(peer, "renewed", pace)
 
         self._send(map(answer, peers))
@@ -293,15 +300,17 @@ class Beacon:
         """Tell nodes of new orders at once. One that does not hear it is told with its next answer."""
         now = time.monotonic()
         pace = lease, _ = self._tempo.by_datagram()
-        news = []
-        for node_id in nodes:
-            peer = self._peers.get(node_id)
-            if peer is None or now - peer.seen > lease:
-                continue
-            orders = self._mirror.orders(node_id)
-            if orders is not None and orders != peer.beat.orders:
-                news.append(self._answer(peer, "news", pace, echo=0))
-        self._send(news)
+        if now - self._news_at > 1.0:
+            self._news_at, self._news = now, 0
+        known = (self._peers.get(node_id) for node_id in nodes)
+        late = [peer for peer in known if peer is not None and now - peer.seen <= lease and self._is_behind(peer)]
+        told = late[: max(0, NEWS - self._news)]
+        self._news += len(told)
+        self._send(self._answer(peer, "news", pace, echo=0) for peer in told)
+
+    def _is_behind(self, peer: _Peer) -> bool:
+        """Whether the node follows other orders than its newest."""
+        return self._mirror.orders(peer.beat.node_id) not in (None, peer.beat.orders)
 
     def _stamp(self, now: float) -> int:
         """Milliseconds, from a moment that only this process knows."""

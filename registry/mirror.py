@@ -22,9 +22,12 @@ from registry.store import Changes, NodeRecord, SessionRecord, Snapshot, Store
 
 MOST = 512  # changes read at once: their rows are one call to Redis
 WAIT = 1.0  # seconds that a read waits for the first change; then it is looked whether the log is still the same one
+CROWD = 8  # changes at once: more come at the same moment, often of the same rows, …
+CROWD_SECONDS = 0.02  # … and are read together after such a time: a row costs more than a change
 AGAIN_FIRST, AGAIN_LAST = 0.1, 1.0  # seconds between two tries while Redis is away: watchers wait for its return
 NEWS_SECONDS = 0.05  # for the thread to take in a change that somebody has just made: it needs a millisecond or two
 VITALS_SECONDS = 1.0  # loads and frame rates are read again when somebody wants them and these are older …
+VITALS_WAIT = 0.1  # … a moment after his answer is out, which would be held up by it, …
 VITALS_LAST = 3.0  # … while he gets these; who comes when they are older than this waits for the new ones
 
 Listener = Callable[[tuple[str, ...], tuple[str, ...]], None]
@@ -181,7 +184,9 @@ class Mirror:
         age = time.monotonic() - self._vitals_at
         if oldest is None and VITALS_SECONDS < age <= VITALS_LAST:
             if self._vitals_lock.acquire(blocking=False):  # else somebody reads them already
-                threading.Thread(target=self._freshen_aside, name="vitals", daemon=True).start()
+                aside = threading.Timer(VITALS_WAIT, self._freshen_aside)
+                aside.daemon = True
+                aside.start()
         elif age > (VITALS_LAST if oldest is None else oldest):
             with self._vitals_lock:
                 if time.monotonic() - self._vitals_at > (VITALS_LAST if oldest is None else oldest):
@@ -227,6 +232,8 @@ class Mirror:
         with self._updating:
             if (life, place) == (self.life, self._place):  # else somebody who waits has read it meanwhile
                 self._take(found)
+        if len(found.nodes) + len(found.sessions) >= CROWD:
+            self._stopping.wait(CROWD_SECONDS)
 
     def _take(self, found: Changes) -> None:
         if found.revisions is None:

@@ -15,11 +15,12 @@ HTTP_BEATS: Final = 250  # beats a second by HTTP that one process takes: a quar
 FULL_SECONDS: Final = 5.0  # between two full beats of a node whose other beats are datagrams …
 FULL_NODES: Final = 500  # … for so many nodes: 100 a second
 REGISTRATIONS: Final = 1500  # manifests a second when everybody comes back after a wipe
-SMALL: Final = 300  # nodes that may come back all at once: 0.2 s of that
+FULL_BEATS: Final = 400  # full beats a second when many nodes have new orders: less than half of what a process takes
+SMALL: Final = 300  # nodes that may come all at once
 FLEET_SECONDS: Final = 60.0  # for which the fleet's greatest size counts: after a wipe nobody is listed
 LAG: Final = 0.3  # seconds that a beat may wait for its answer; n times as long, and all beat n times as seldom, …
-MOST_LAGS: Final = 6.0  # … which is the greatest n, …
-RECOVERY: Final = 0.25  # … and n falls by so much a second once the answers are quicker
+MOST_LAGS: Final = 4.0  # … which is the greatest n, …
+RECOVERY: Final = 0.5  # … and n falls by so much a second once the answers are quicker
 SMOOTH: Final = 0.5  # the part that the newest answers have in the lag: a moment's pause of the machine is none
 
 
@@ -74,8 +75,14 @@ class Tempo:
 
     def spread(self, share: float = 1.0) -> float:
         """Seconds over which this `share` of the fleet has to spread when it registers again."""
-        nodes = self.fleet * share
-        return nodes / REGISTRATIONS if nodes > SMALL else 0.0
+        return self._spread(self.fleet * share, REGISTRATIONS)
+
+    def full_spread(self, share: float) -> float:
+        """Seconds over which this `share` of the fleet has to spread when it sends full beats."""
+        return self._spread(self.fleet * share, FULL_BEATS)
+
+    def _spread(self, nodes: float, per_second: float) -> float:
+        return nodes / per_second if nodes > SMALL else 0.0
 
     def _stretched(self, factor: float) -> tuple[float, float]:
         stretch = max(1.0, factor) * self.slower

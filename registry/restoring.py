@@ -19,7 +19,7 @@ from registry.store import NodeRecord, Registering, Remembered
 
 AT_ONCE: Final = 400  # nodes that are put back together: a tenth of a second, while others' beats wait
 LEASE_SECONDS: Final = 10.0  # of the first lease, at least: there is much to do for all others as well
-AWAITED_SECONDS: Final = 15.0  # for which one that was put back is asked to tell of its sessions
+AWAITED_SECONDS: Final = 30.0  # for which one that was put back is asked to tell of its sessions
 log = logger(__name__)
 
 

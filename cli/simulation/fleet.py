@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -196,6 +197,7 @@ class Fleet:
             del node.sent[min(node.sent)]
 
     def _full(self, node: Node) -> None:
+        waited, node.promised = node.promised < math.inf, math.inf
         if node.asked_full or not node.registered:
             return
         node.asked_full = True
@@ -203,24 +205,24 @@ class Fleet:
         node.full_at = sent_at + node.full_seconds * random.uniform(0.9, 1.0)
         where = node.index % len(self._hosts)
         sent = request("POST", self._hosts[where], f"/v1/nodes/{node.node_id}/heartbeat", node.full_beat())
-        self._beating[where].ask(sent, lambda status, body: self._replied(node, sent_at, status, body), tries=1)
+        self._beating[where].ask(sent, lambda status, body: self._replied(node, sent_at, waited, status, body), tries=1)
 
     def _full_within(self, node: Node, spread: float) -> None:
-        """Send a full beat at a random moment within the next `spread` seconds, unless one is promised already."""
+        """Send a full beat at a random moment within the next `spread` seconds, unless one is promised by then."""
+        now = time.monotonic()
         if spread <= 0:
             self._full(node)
-        elif not node.promised:
-            node.promised = True
-            self._loop.after(random.uniform(0, spread), lambda: self._full(node))
+        elif now + spread < node.promised:
+            node.promised = when = now + random.uniform(0, spread)
+            self._loop.at(when, lambda: self._full(node) if node.promised == when else None)
 
-    def _replied(self, node: Node, sent_at: float, status: int, body: bytes) -> None:
+    def _replied(self, node: Node, sent_at: float, waited: bool, status: int, body: bytes) -> None:
         node.asked_full = False
-        promised, node.promised = node.promised, False
         if node.silent:
             return
         if status == 404:
             # Who has waited already, because an answer by datagram said so, does not wait again.
-            spread = 0.0 if promised else msgspec.json.decode(body, type=_Problem).spread_seconds
+            spread = 0.0 if waited else msgspec.json.decode(body, type=_Problem).spread_seconds
             self._forgotten(node, sent_at, spread)
             return
         if status != 200:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -24,9 +25,9 @@ class Node:
     seconds between full beats while datagrams do not get through; seconds: between datagrams. key, port: for them; no
     key while it sends none. sent: when the last ones went out, by number. tries: sent since the last answer; heard_at:
     when that came; stamp: of that; wait: seconds that answers took lately. due: when the next datagram is. proving: it
-    was asked to show that it hears. followed: the number of the orders that it follows. promised: a full beat comes at
-    a moment that was drawn already. tickets: sessions whose ticket was asked for. turn: counts its timers, of which
-    only the newest is valid.
+    was asked to show that it hears. followed: the number of the orders that it follows. promised: when a full beat that
+    was asked for comes, a moment that was drawn; never while none was. tickets: sessions whose ticket was asked for.
+    turn: counts its timers, of which only the newest is valid.
     """
 
     def __init__(self, index: int, url: str) -> None:
@@ -37,7 +38,8 @@ class Node:
         self.boot_id = str(uuid.uuid4())
         self.url = f"{url}/n/{index}"
         self.slots = 0 if self.kind == "camera" else SLOTS
-        self.registered = self.gone = self.cut = self.asked_full = self.promised = self.proving = False
+        self.registered = self.gone = self.cut = self.asked_full = self.proving = False
+        self.promised = math.inf
         self.lease, self.pace, self.seconds, self.full_seconds = 3.0, 1.0, 1.0, 1.0
         self.wait = 0.0
         self.held_from = self.asked_at = self.full_at = self.heard_at = self.due = 0.0

@@ -67,10 +67,10 @@ def test_beats_that_wait_for_answers_slow_the_fleet(monkeypatch: pytest.MonkeyPa
     assert tempo.by_http(1)[1] == pytest.approx(2, rel=0.01)
     for _ in range(50):
         tempo.lagged(60.0)
-    assert tempo.by_datagram() == (18, 6)
+    assert tempo.by_datagram() == (12, 4)
     for _ in range(50):
         tempo.lagged(0.0)
-    assert tempo.by_datagram() == (18, 6)
+    assert tempo.by_datagram() == (12, 4)
     monkeypatch.setattr(module, "RECOVERY", 1000.0)
     time.sleep(0.01)
     assert tempo.by_datagram() == (3, 1)
@@ -99,4 +99,6 @@ def test_a_wipe_does_not_make_everybody_come_at_once() -> None:
     assert tempo.spread(0.01) == 0
     size = 0
     assert tempo.spread() == 6
+    assert tempo.full_spread(0.4) == 9  # full beats, for new orders
+    assert tempo.full_spread(0.01) == 0
     assert Tempo(SETTINGS, lambda: 200).spread() == 0
