@@ -245,7 +245,7 @@ class Membership:
     def _full_beat_within(self, seconds: float) -> None:
         if seconds <= 0:
             self._wake.set()
-        elif self._full_at == math.inf:
+        elif time.monotonic() + seconds < self._full_at:  # else one is promised by then
             self._full_at = time.monotonic() + random.uniform(0, seconds)
 
 

@@ -33,7 +33,7 @@ class Nodes:
         manifest = manifests.parse(document, kind)
         url = address.url_of(manifest, seen)
         lease, pace = self._pacing.registration(manifest.node_id, manifest.boot_id, manifest.original)
-        done = self._store.register(manifest, url, _names(manifest), lease)
+        done = self._store.register(manifest, url, names_of(manifest), lease)
         if done.dial:
             self._dial_back.ask(manifest.node_id, url)
         if done.new:
@@ -131,7 +131,7 @@ def _fits(node: NodeRecord, state: str | None) -> bool:
     return standing.state_of(node)[0] == state
 
 
-def _names(manifest: Manifest) -> list[str]:
+def names_of(manifest: Manifest) -> list[str]:
     """What people may call the node by. The original knows its nodes by their host's name."""
     names = {manifest.name, manifest.document.get("name"), manifest.document.get("FriendlyName")}
     if manifest.original:

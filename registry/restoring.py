@@ -14,7 +14,7 @@ from mesh import manifest as manifests
 from mesh.datagram import BeatDatagram
 from mesh.logs import logger
 from registry.attic import Attic
-from registry.nodes import _names as names_of
+from registry.nodes import names_of
 from registry.store import NodeRecord, Registering, Remembered
 
 AT_ONCE: Final = 400  # nodes that are put back together: a tenth of a second, while others' beats wait
