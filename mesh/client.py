@@ -27,7 +27,17 @@ from mesh.errors import (
     TooLarge,
     Unavailable,
 )
-from mesh.wire import Beat, BeatReply, FailoverRequest, Registration, SessionRequest
+from mesh.wire import (
+    Beat,
+    BeatReply,
+    CameraChange,
+    CameraRequest,
+    FailoverRequest,
+    Hosting,
+    HostingReply,
+    Registration,
+    SessionRequest,
+)
 
 REGISTRY_PORT = 5050  # where a registry listens that was not told otherwise
 CONNECT_TIMEOUT = 2.0  # seconds: a host on the LAN answers in milliseconds or not at all
@@ -145,6 +155,33 @@ class RegistryClient:
 
     def end_session(self, session_id: str) -> None:
         self._send("DELETE", f"/v1/sessions/{quote(session_id)}")
+
+    # --- cameras that somebody added
+
+    def cameras(self) -> dict[str, Any]:
+        """Added cameras and the hosts that run them: `{"cameras": […], "hosts": […], "stale"}`."""
+        return self._get("/v1/cameras")
+
+    def camera(self, camera_id: str) -> dict[str, Any]:
+        return self._get(f"/v1/cameras/{quote(camera_id)}")
+
+    def add_camera(self, request: CameraRequest) -> dict[str, Any]:
+        # Sent once: a camera that was added twice would be two.
+        return codec.parse_answer(self._send("POST", "/v1/cameras", request, retries=0))
+
+    def change_camera(self, camera_id: str, change: CameraChange) -> dict[str, Any]:
+        return self._document("PATCH", f"/v1/cameras/{quote(camera_id)}", change)
+
+    def remove_camera(self, camera_id: str) -> None:
+        self._send("DELETE", f"/v1/cameras/{quote(camera_id)}")
+
+    def host_cameras(self, node_id: str, hosting: Hosting) -> HostingReply:
+        """What a camera host shall run now. Raises RegisterAgain when the registry does not know it."""
+        return self._call("POST", f"/v1/nodes/{quote(node_id)}/cameras", HostingReply, hosting, retries=0)
+
+    def discovered(self) -> dict[str, Any]:
+        """Cameras and registries that answer on the registry's network."""
+        return self._get("/v1/discovered")
 
     # --- transport
 

@@ -71,7 +71,8 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CameraManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
     """A camera node. source: what kind of source it reads, without its address or password; source_host: the
     camera that it comes from, where it comes over the network. width, height: pixels of
-    its frames; fps: how many a second."""
+    its frames; fps: how many a second. hosting: how many cameras it runs for others at most. hosted_by: the node_id of
+    the camera node that runs it for the mesh."""
 
     kind: Literal["camera"]
     type: Name = "Camera"
@@ -80,6 +81,8 @@ class CameraManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):
     width: Side | None = None
     height: Side | None = None
     fps: Rate | None = None
+    hosting: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
+    hosted_by: Identifier | None = None
 
 
 class ComputeManifest(_Node, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,7 @@ from mesh.manifest import Identifier, Labels, Name, Rate, Side
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # grows for as long as the data lives; exact in any JSON reader
 Fps = Annotated[float, msgspec.Meta(gt=0, le=MAX_FPS)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 Reason = Annotated[str, msgspec.Meta(max_length=2000)]
 Gate = Literal["motion"]
 Speed = Literal["any", "fastest"]
@@ -36,23 +37,31 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a manifest. lease_seconds: without a beat for so long the node counts as dead.
-    manifest_seconds: when to send the manifest again. url: the address under which the registry lists the node."""
+    manifest_seconds: when to send the manifest again. url: the address under which the registry lists the node.
+    now: Unix seconds of the registry's clock."""
 
     node_id: str
     lease_seconds: float
     manifest_seconds: float
     heartbeat: Pace
     url: str = ""
+    now: float | None = None
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a node is doing. direct: streams that it serves without a session, each of which holds a slot.
-    fps: frames per second that it captures or infers now. no_signal: why a camera has no picture."""
+    fps: frames per second that it captures or infers now. cpu_percent, ram_percent, accelerator_percent: of all its
+    cores, memory and the busiest accelerator in use; temperature: of the hottest of them in °C. clock_skew: seconds by
+    which its clock is ahead of the registry's. None where it cannot know. no_signal: why a camera has no picture."""
 
     direct: Count = 0
     viewers: Count = 0
     fps: Rate = 0.0
     cpu_percent: Rate = 0.0
+    ram_percent: Percent | None = None
+    accelerator_percent: Percent | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=-100, le=1000)] | None = None
+    clock_skew: Annotated[float, msgspec.Meta(ge=-1e10, le=1e10)] | None = None
     no_signal: Reason | None = None
 
 
@@ -109,7 +118,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
     """What the node should be serving now. orders: number of this state of affairs; datagrams carry it, so that a node
     learns that there is something new. unknown: ids of reported sessions that the registry knows nothing of: neither
-    that they go on nor that they ended. The node keeps them, and sends their tickets with its next beat."""
+    that they go on nor that they ended. The node keeps them, and sends their tickets with its next beat. now:
+    Unix seconds of the registry's clock."""
 
     lease_seconds: float
     draining: bool = False
@@ -117,6 +127,7 @@ class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Pace | None = None
     orders: int = 0
     unknown: list[str] = []
+    now: float | None = None
 
 
 class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +156,114 @@ class FailoverRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A viewer gets no frames from the placement with this token."""
 
     token: Token
+
+
+SourceText = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern=r"^[^\s<>\x00-\x1f\x7f]+$")]
+Revision = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+
+
+class CameraRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera that somebody adds. source: `rtsp://`, `rtsps://`, `http://` or `https://` with the password if it needs
+    one, or `demo:`. width, height, fps: wanted, where the source can choose. verify: check the certificate. host:
+    node_id or name of the camera node that shall run it, any with room when missing. draft: not saved yet; it runs, so
+    that it can be looked at, and is forgotten after two minutes without another word of it."""
+
+    name: Annotated[Name, msgspec.Meta(min_length=1)]
+    source: SourceText
+    width: Side | None = None
+    height: Side | None = None
+    fps: Fps | None = None
+    verify: bool = True
+    host: Name | None = None
+    draft: bool = False
+
+
+class CameraChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be different of an added camera; what is missing stays, and null means none."""
+
+    name: Annotated[Name, msgspec.Meta(min_length=1)] | msgspec.UnsetType = msgspec.UNSET
+    source: SourceText | msgspec.UnsetType = msgspec.UNSET
+    width: Side | msgspec.UnsetType | None = msgspec.UNSET
+    height: Side | msgspec.UnsetType | None = msgspec.UNSET
+    fps: Fps | msgspec.UnsetType | None = msgspec.UNSET
+    verify: bool | msgspec.UnsetType = msgspec.UNSET
+    host: Name | msgspec.UnsetType | None = msgspec.UNSET
+    draft: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class HostedCamera(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera that a camera node is to run for the mesh, as a node of its own with `camera_id` as its `node_id`.
+    source: with its password. revision: grows with every change; a host that runs an older one starts it anew, unless
+    only the name differs."""
+
+    camera_id: Identifier
+    revision: Revision
+    name: Name
+    source: SourceText
+    width: Side | None = None
+    height: Side | None = None
+    fps: Fps | None = None
+    verify: bool = True
+    draft: bool = False
+
+
+class Hosting(msgspec.Struct, frozen=True, kw_only=True):
+    """What a camera host runs. capacity: how many added cameras it can run at once. cameras: those that it runs, as
+    it was told them: a registry that has lost its memory knows them from here again. problems: by camera_id, why one
+    cannot be run there."""
+
+    boot_id: Identifier
+    capacity: Annotated[int, msgspec.Meta(ge=0, le=1024)]
+    cameras: Annotated[list[HostedCamera], msgspec.Meta(max_length=1024)] = []
+    problems: Annotated[dict[Identifier, Reason], msgspec.Meta(max_length=1024)] = {}
+
+
+class HostingReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host is to run now, and nothing else. seconds: until it asks again. lease_seconds: without being asked
+    for so long the registry gives its cameras to others."""
+
+    cameras: list[HostedCamera]
+    seconds: float
+    lease_seconds: float
+
+
+class AddedCamera(msgspec.Struct, frozen=True, kw_only=True):
+    """An added camera as it is listed. source: without its password. host: the node that runs it, None while none
+    does; host_wanted: the one that was asked for. state: `waiting` for a host with room, `starting`, `running`,
+    or `failing` for the reason in state_reason."""
+
+    camera_id: str
+    revision: int
+    name: str
+    source: str
+    width: int | None
+    height: int | None
+    fps: float | None
+    verify: bool
+    draft: bool
+    host: str | None
+    host_name: str | None
+    host_wanted: str | None
+    state: Literal["waiting", "starting", "running", "failing"]
+    state_reason: str
+    url: str | None
+    created_at: float
+    changed_at: float
+
+
+class CameraHost(msgspec.Struct, frozen=True, kw_only=True):
+    """A camera node that runs added cameras. capacity: at most so many; running: so many now."""
+
+    node_id: str
+    name: str
+    capacity: int
+    running: int
+
+
+class CameraList(msgspec.Struct, frozen=True, kw_only=True):
+    cameras: list[AddedCamera]
+    hosts: list[CameraHost]
+    stale: bool = False
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
