@@ -13,6 +13,7 @@ from mesh.fanout import Fanout
 from mesh.service import install
 from registry.announce import Announcer
 from registry.beacon import Beacon
+from registry.cameras import Cameras
 from registry.dialback import DialBack
 from registry.discovery import Discovery
 from registry.documents import Documents
@@ -24,6 +25,7 @@ from registry.mirror import Mirror
 from registry.nodes import Nodes
 from registry.pacing import Pacing, Tempo
 from registry.redis_store import RedisStore
+from registry.routes import cameras as camera_routes
 from registry.routes import discovered as discovered_routes
 from registry.routes import events as event_routes
 from registry.routes import nodes as node_routes
@@ -58,10 +60,12 @@ class RegistryService:
         pacing = Pacing(settings, tempo, self._beacon)
         nodes = Nodes(self._store, snapshots, self._dial_back, pacing)
         sessions = Sessions(self._store, snapshots)
+        cameras = Cameras(self._store, snapshots)
         self._app = create_app(
             [
                 node_routes.blueprint(nodes, snapshots, documents),
                 session_routes.blueprint(sessions, snapshots),
+                camera_routes.blueprint(cameras, snapshots),
                 event_routes.blueprint(self._watch),
                 discovered_routes.blueprint(Discovery(snapshots)),
                 original_routes.blueprint(nodes, snapshots),
@@ -70,7 +74,7 @@ class RegistryService:
             metrics,
         )
         self._announcer = Announcer(settings, self._store.secret)
-        self._jobs = Jobs(self._app, self._store, snapshots, self._dial_back)
+        self._jobs = Jobs(self._app, self._store, snapshots, cameras, self._dial_back)
 
     def application(self) -> Flask:
         return self._app

@@ -13,6 +13,7 @@ from flask_apscheduler import APScheduler
 
 from mesh.errors import RegistryAway
 from mesh.logs import logger
+from registry.cameras import Cameras
 from registry.dialback import DialBack
 from registry.listing import Snapshots
 from registry.store import Store
@@ -29,7 +30,7 @@ log = logger(__name__)
 class Jobs:
     """The registry's scheduler. `start` and `stop` are called once, by the serving process."""
 
-    def __init__(self, app: Flask, store: Store, snapshots: Snapshots, dial_back: DialBack) -> None:
+    def __init__(self, app: Flask, store: Store, snapshots: Snapshots, cameras: Cameras, dial_back: DialBack) -> None:
         self._store = store
         self._dial_back = dial_back
         self._me = uuid.uuid4().hex
@@ -47,6 +48,7 @@ class Jobs:
             ("sweep", self._sweep, SWEEP_SECONDS),
             ("dial-back", dial_back.look_for_due, DUE_SECONDS),
             ("snapshot", snapshots.keep_warm, WARM_SECONDS),
+            ("cameras", cameras.keep_warm, WARM_SECONDS),
         ):
             self._scheduler.add_job(id=name, func=self._quietly(work), trigger="interval", seconds=seconds)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from mesh import manifest as manifests
@@ -44,6 +45,7 @@ class Nodes:
             manifest_seconds=MANIFEST_SECONDS,
             heartbeat=pace,
             url=url,
+            now=_now(),
         )
         return answer, done.new
 
@@ -64,6 +66,7 @@ class Nodes:
             heartbeat=pace,
             orders=result.orders,
             unknown=result.unknown,
+            now=_now(),
         )
 
     def leave(self, node_id: str) -> None:
@@ -121,6 +124,11 @@ class Nodes:
     def _unknown(self, node_id: str) -> FoglineError:
         known = (n.node_id for n in self._snapshots.view().snapshot.nodes if n.alive)
         return NotFound.among("node", node_id, known)
+
+
+def _now() -> float:
+    """Unix seconds of this host's clock, to which nodes compare theirs."""
+    return round(time.time(), 3)
 
 
 def _fits(node: NodeRecord, state: str | None) -> bool:

@@ -13,6 +13,7 @@ from mesh import codec
 from mesh.manifest import Kind, Manifest
 from mesh.wire import Beat
 from registry import redis_rows
+from registry.redis_cameras import SWEEP_GAP, RedisCameras
 from registry.redis_connection import Guard, connection
 from registry.settings import RegistrySettings
 from registry.store import (
@@ -37,13 +38,12 @@ from registry.store import (
 PREFIX = "{fogline}"  # the hash tag: one slot of a Redis cluster holds every key
 DEAD_SHOWN = 900.0  # seconds for which a node that died can be asked after
 ENDED_SHOWN = 600.0  # seconds for which a session that ended can be asked after
-SWEEP_GAP = 2.0  # seconds without a sweep after which nobody can have beaten: sweeps come ten times a second
 LONGEST_WAIT = 1.0  # seconds that `changes` may wait
 CHUNK = 1000  # hashes read in one round trip
-_SHARED = ("base", "placing", "moving")  # put before every script, in this order
+_SHARED = ("base", "placing", "moving", "cameras")  # put before every script, in this order
 
 
-class RedisStore:
+class RedisStore(RedisCameras):
     """Implements registry.store.Store. on_error: called with each failure's reason, from the caller's thread."""
 
     def __init__(self, settings: RegistrySettings, on_error: Callable[[str], None] = lambda _reason: None) -> None:

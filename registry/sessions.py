@@ -161,19 +161,22 @@ class Sessions:
 
 
 def document_of(session: SessionRecord) -> dict[str, Any]:
-    """The session as clients read it. The addresses are those on the node that serves it now, None while none does."""
+    """The session as clients read it. The addresses are those on the node that serves it now, None while none does.
+    `state_reason` says how it came to this state, which may be nothing bad; `problem` why it gives nothing now."""
     base = f"{session.node_url}/v1/sessions/{session.session_id}" if session.node_url else None
-    reason = session.state_reason
+    reason, problem = session.state_reason, ""
     if session.state != "ended":
         if session.problem:
-            reason = session.problem
+            reason = problem = session.problem
         if session.camera_gone is not None:
             gone = f"camera {session.camera_name} is gone ({session.camera_gone}); it is waited for"
             reason = f"{gone}; {reason}" if session.node is None else gone
+            problem = gone
     return {
         "session_id": session.session_id,
         "state": session.state,
         "state_reason": reason,
+        "problem": problem,
         "camera": session.camera,
         "camera_name": session.camera_name,
         "algorithm": session.algorithm,

@@ -9,6 +9,7 @@ import msgspec
 
 from mesh.manifest import Kind, Manifest
 from mesh.wire import Assignment, Beat, Gate, Load, Speed
+from registry.camera_store import CameraStore
 
 Reach = Literal["checking", "ok", "failed"]
 SessionState = Literal["requested", "placed", "running", "moving", "ended"]
@@ -242,7 +243,7 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
     more: bool
 
 
-class Store(Protocol):
+class Store(CameraStore, Protocol):
     """Any thread may call any method. Every method raises RegistryAway when the store does not answer."""
 
     def ping(self) -> None: ...

@@ -18,7 +18,8 @@ from tests.hosts import Host
 from tests.processes import Running, free_port, wait_for
 
 Json = dict[str, Any]
-PORTS = {"registry": 5050, "camera": 5000, "compute": 8000}  # on hosts of their own
+PORTS = {"registry": 5050, "camera": 5000, "compute": 8000, "ui": 8080}  # on hosts of their own
+NODES = ("camera", "compute")
 FPS = 20.0  # of a camera: a gap is measured to 50 ms
 
 
@@ -111,6 +112,9 @@ class Cluster:
         join = ("--registry", self.registries, "--name", name)
         return self._start("compute", name, *join, "--algorithms", "echo", *words, host=host, **environment)
 
+    def dashboard(self, name: str = "dashboard", *words: str, host: Host | None = None) -> Service:
+        return self._start("ui", name, "--registry", self.registries, *words, host=host)
+
     def _start(self, role: str, name: str, *words: str, host: Host | None, **environment: str) -> Service:
         data = self._folder / name
         data.mkdir(exist_ok=True)
@@ -182,7 +186,7 @@ class Cluster:
 
     def healthy(self, seconds: float = 30) -> None:
         """Wait until every node that was started is listed as ready."""
-        wanted = {name: "ready" for name, service in self.services.items() if service.role != "registry"}
+        wanted = {name: "ready" for name, service in self.services.items() if service.role in NODES}
 
         def look() -> bool:
             for name, service in self.services.items():

@@ -15,12 +15,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from camera_node.sources.base import Captured, Source, SourceOptions
-from camera_node.sources.url import shown
 from mesh.errors import NotFound, SetupProblem
+from mesh.source import shown
 
-__all__ = ["Captured", "Source", "SourceKind", "SourceOptions", "known", "resolve"]
+__all__ = ["NONE", "Captured", "Source", "SourceKind", "SourceOptions", "known", "resolve"]
 
 GROUP = "fogline.sources"
+NONE = "none"  # of a node that has no camera of its own
 PICTURES = (".jpg", ".jpeg", ".png")
 _OWN = {
     "demo": "camera_node.sources.demo:DemoSource",
@@ -38,8 +39,8 @@ _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 class SourceKind:
     """A source that was told apart but not opened.
 
-    kind: `v4l2`, `rtsp`, `http`, `video`, `folder`, `demo` or a third party's scheme. name: for a camera that was
-    given none. shown: the source without its secrets. make: gives a new, unopened source.
+    kind: `v4l2`, `rtsp`, `http`, `video`, `folder`, `demo`, `none` or a third party's scheme. name: for a camera that
+    was given none. shown: the source without its secrets. make: gives a new, unopened source.
     """
 
     kind: str
@@ -51,7 +52,14 @@ class SourceKind:
 def known() -> list[str]:
     """What a source may begin with."""
     others = {entry.name for entry in entry_points(group=GROUP)} - set(_SCHEMES)
-    return ["0 (a device's number)", "/dev/video…", "FILE", "FOLDER", *(f"{s}:" for s in sorted({*_SCHEMES, *others}))]
+    return [
+        "0 (a device's number)",
+        "/dev/video…",
+        "FILE",
+        "FOLDER",
+        NONE,
+        *(f"{s}:" for s in sorted({*_SCHEMES, *others})),
+    ]
 
 
 def resolve(text: str) -> SourceKind:
@@ -60,6 +68,8 @@ def resolve(text: str) -> SourceKind:
     Raises NotFound for an unknown scheme, with the known ones.
     """
     text = text.strip()
+    if text.lower() == NONE:
+        return SourceKind(NONE, "camera host", NONE, _nothing)
     if re.fullmatch(r"\d{1,3}", text):
         text = f"/dev/video{text}"
     if text.startswith("/dev/"):
@@ -81,6 +91,10 @@ def resolve(text: str) -> SourceKind:
     return SourceKind(
         scheme, _plain(where.host or scheme), where.text, lambda options: others[scheme].load()(text, options)
     )
+
+
+def _nothing(_options: SourceOptions) -> Source:
+    raise SetupProblem("--source none has nothing to read")
 
 
 def _path(text: str) -> SourceKind:

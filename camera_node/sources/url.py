@@ -1,4 +1,4 @@
-"""A source's address: how to show it without its secrets, and the words for what may go wrong on the way there."""
+"""A source's address: its parts, and the words for what may go wrong on the way there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from mesh.errors import SetupProblem, SourceLost
 
 CONNECT_TIMEOUT = 5.0  # seconds: a camera behind a VPN or on a waking radio link needs a few
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """host: of the address, empty where it has none. text: the address without user, password and query."""
-
-    host: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +23,6 @@ class Address:
     password: str | None
 
 
-def shown(text: str) -> Shown:
-    """What of `text` may be shown: many cameras take their password in the query."""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return Shown("", text.partition(":")[0] + "://***")
-    return Shown(host, urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or text)
-
-
 def take_apart(text: str) -> Address:
     """The parts of an address with a host. Raises SetupProblem for what is none."""
     try:
@@ -51,8 +32,8 @@ def take_apart(text: str) -> Address:
         host, port = None, None
     if not host:
         raise SetupProblem(
-            "--source (FOGLINE_SOURCE) is no address: write SCHEME://USER:PASSWORD@HOST:PORT/PATH, with / @ : and # of"
-            " the password as %2F %40 %3A and %23"
+            "the source is no address: write SCHEME://HOST:PORT/PATH, where it needs them with USER:PASSWORD@ before"
+            " HOST, and / @ : and # of the password as %2F %40 %3A and %23"
         )
     clean = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
     return Address(

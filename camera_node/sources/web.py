@@ -165,13 +165,13 @@ class WebSource:
         port = self._address.port or (443 if urlsplit(self._address.url).scheme == "https" else 80)
         if isinstance(error, requests.exceptions.SSLError):
             return (
-                f"{self._host} has a certificate that cannot be checked; if it signed its own, say --no-verify"
-                " (FOGLINE_VERIFY=no)"
+                f"{self._host} has a certificate that cannot be checked; if it signed its own, let it go unchecked:"
+                " --no-verify (FOGLINE_VERIFY=no), or verify: false of an added camera"
             )
         if isinstance(error, requests.TooManyRedirects):
             return f"{self._host} passes the request on again and again"
         if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-            raise SetupProblem(f"--source (FOGLINE_SOURCE) is no address that can be fetched: {self._host}")
+            raise SetupProblem(f"the source is no address that can be fetched: {self._host}")
         if isinstance(error, (requests.ConnectTimeout, requests.ReadTimeout, urllib3.exceptions.TimeoutError)):
             return unreachable(self._address.host, port, TimeoutError())
         return unreachable(self._address.host, port, _root(error))

@@ -15,7 +15,7 @@ from registry.memory.rows import Node, Session
 from registry.store import Changes, NodeRecord, SessionRecord, SessionState, Step
 
 LOG = 20_000  # changes that are kept for those who follow them
-What = Literal["node", "session", "mesh"]
+What = Literal["node", "session", "mesh", "camera"]
 
 
 class Mesh:

@@ -10,6 +10,7 @@ from mesh.errors import SetupProblem
 from mesh.manifest import Kind, Manifest
 from mesh.wire import Beat
 from registry.memory import beating, moving, sweeping
+from registry.memory.cameras import MemoryCameras
 from registry.memory.mesh import Mesh
 from registry.memory.placing import Wish, choose
 from registry.memory.rows import Session, Ticket, join_of, text_of
@@ -35,7 +36,7 @@ from registry.store import (
 )
 
 
-class MemoryStore:
+class MemoryStore(MemoryCameras):
     """Implements registry.store.Store, with the same answers as the store on Redis; the two pass the same tests.
 
     clock: Unix seconds; nobody else's clock counts.
@@ -43,7 +44,7 @@ class MemoryStore:
 
     def __init__(self, settings: RegistrySettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._mesh = Mesh(clock)
+        super().__init__(Mesh(clock))
         self._secret = secrets.token_bytes(32)
 
     # --- reading

@@ -9,8 +9,9 @@ import pytest
 
 from camera_node import sources
 from camera_node.sources import Captured, SourceOptions, resolve
-from camera_node.sources.url import shown, take_apart
+from camera_node.sources.url import take_apart
 from mesh.errors import NotFound, SetupProblem
+from mesh.source import shown
 
 
 @pytest.mark.parametrize(
