@@ -128,6 +128,10 @@ class Capture:
         if reader is not None and reader.thread.is_alive():
             reader.thread.join(1.0)
 
+    def rename(self, name: str) -> None:
+        """Let pictures that say why there is none bear another name, from the next one on."""
+        self._placard = Placard(name)
+
     def newest(self) -> Frame | None:
         """The newest frame, None before the first. May have to encode it."""
         with self._making:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from camera_node.app import CameraService
 from camera_node.settings import CameraSettings
-from camera_node.sources import resolve
+from camera_node.sources import NONE, resolve
 from mesh import logs
+from mesh.errors import SetupProblem
 from mesh.identity import check, claim
 from mesh.manifest import CAMERA_PORT
 from mesh.server import free_port, require_port, serve
@@ -15,6 +16,11 @@ def run(settings: CameraSettings) -> None:
     """Serve until told to stop. Raises SetupProblem when this machine lacks something."""
     check(settings)
     kind = resolve(settings.source)
+    if kind.kind == NONE and not settings.host_cameras:
+        raise SetupProblem(
+            "--source none (FOGLINE_SOURCE) is for a node that only runs added cameras: say how many with"
+            " --host-cameras (FOGLINE_HOST_CAMERAS)"
+        )
     if settings.port:
         require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
     port = settings.port or free_port(settings.host, CAMERA_PORT)

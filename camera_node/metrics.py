@@ -33,8 +33,24 @@ class _Sent:
         yield dropped
 
 
+class ProcessMetrics:
+    """What is counted for all cameras of a process together, beside the metrics of its own camera. Any thread may call.
+
+    hosted: how many added cameras run now.
+    """
+
+    def __init__(self, registry: CollectorRegistry, hosted: Callable[[], float]) -> None:
+        self.evicted = Counter(
+            "fogline_camera_viewers_evicted",
+            "Viewers that were cut because they took nothing for ten seconds",
+            registry=registry,
+        )
+        running = Gauge("fogline_camera_hosted", "Added cameras that this node runs now", registry=registry)
+        running.set_function(hosted)
+
+
 class Metrics:
-    """The node's metrics, in a registry of their own. Any thread may call."""
+    """One camera's metrics, in a registry of their own. Any thread may call."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -59,11 +75,6 @@ class Metrics:
         self._viewers = Gauge("fogline_camera_viewers", "Viewers of the stream now", registry=self.registry)
         self._fps = Gauge(
             "fogline_camera_capture_fps", "Frames a second over the last three seconds", registry=self.registry
-        )
-        self.evicted = Counter(
-            "fogline_camera_viewers_evicted",
-            "Viewers that were cut because they took nothing for ten seconds",
-            registry=self.registry,
         )
         self._encode = Histogram(
             "fogline_camera_encode_seconds",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import dataclass
 from typing import Any
 
 _STYLE = """
@@ -13,16 +14,25 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.5rem}dt{opaci
 """
 
 
-def page(camera: dict[str, Any]) -> str:
-    """camera: its `name`, and what else is to be shown, by label; None is left out."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is to be shown of a camera. live: it has pictures. more: by label; None is left out."""
+
+    name: str
+    live: bool
+    more: dict[str, Any]
+
+
+def page(camera: Facts) -> str:
+    """The page. Its links are relative, for the camera may be at any path."""
     e = html.escape
-    name = e(str(camera["name"]))
-    facts = "".join(
-        f"<dt>{e(label)}<dd>{e(str(value))}" for label, value in camera.items() if label != "name" and value is not None
-    )
+    name = e(camera.name)
+    facts = "".join(f"<dt>{e(label)}<dd>{e(str(value))}" for label, value in camera.more.items() if value is not None)
+    picture = f"<img src=stream.jpg alt='Live picture of {name}'>" if camera.live else ""
+    still = "<a href=image.jpg>One picture</a> · " if camera.live else ""
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>{name} · Fogline camera</title><link rel=icon href='data:,'><style>{_STYLE}</style><h1>{name}</h1>"
-        f"<img src=stream.jpg alt='Live picture of {name}'><dl>{facts}</dl>"
-        "<p><a href=image.jpg>One picture</a> · <a href=docs>The camera's calls</a> · <a href=metrics>Metrics</a></p>"
+        f"{picture}<dl>{facts}</dl>"
+        f"<p>{still}<a href=docs>The camera's calls</a> · <a href=metrics>Metrics</a></p>"
     )

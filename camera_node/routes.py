@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, request
 
-from camera_node.page import page
+from camera_node.page import Facts, page
 from camera_node.streams import Streams
 from camera_node.variants import Variants, Wanted
 from mesh import codec, multipart
@@ -48,7 +48,7 @@ class StreamQuery(PictureQuery, frozen=True, kw_only=True):
 
 
 def camera_routes(
-    newest: Callable[[], Frame | None], variants: Variants, streams: Streams, describe: Callable[[], dict[str, Any]]
+    newest: Callable[[], Frame | None], variants: Variants, streams: Streams, describe: Callable[[], Facts]
 ) -> Blueprint:
     """newest: the newest frame; may encode. describe: what the page tells of the camera."""
     routes = Blueprint("camera", __name__)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mesh.limits import MAX_FPS, MAX_SIDE
 from mesh.settings import NodeSettings, setting
 
+MAX_HOSTED = 256  # each has a reader and what keeps it in the mesh: half a dozen threads
+
 
 @dataclass(frozen=True)
 class CameraSettings(NodeSettings):
@@ -14,8 +16,14 @@ class CameraSettings(NodeSettings):
     source: str = setting(
         "demo:",
         "where the pictures come from: 0, /dev/video0, rtsp://…, http://… (MJPEG or a still), a video file,"
-        " a folder of images, demo:",
+        " a folder of images, demo:; none for a node that only runs added cameras (see --host-cameras)",
         metavar="SOURCE",
+    )
+    host_cameras: int = setting(
+        0,
+        "how many cameras that people add in the dashboard this node may run beside its own; 0 for none",
+        least=0,
+        most=MAX_HOSTED,
     )
     width: int = setting(
         0, "wanted width of a device's or the demo's frames in pixels; 0 for its own", least=0, most=MAX_SIDE

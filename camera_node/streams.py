@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from mesh.stream import Broadcast, Live, Manner
 
 
 class Streams:
-    """Any thread may call any method. stopping: whether the service ends."""
+    """Any thread may call any method. audience: of all cameras of this process. stopping: whether this one ends."""
 
     def __init__(
         self, broadcast: Broadcast, variants: Variants, audience: Audience, stopping: Callable[[], bool]
@@ -23,6 +24,13 @@ class Streams:
         self._variants = variants
         self._audience = audience
         self._stopping = stopping
+        self._lock = threading.Lock()
+        self._viewers = 0
+
+    @property
+    def viewers(self) -> int:
+        """Viewers of this camera now."""
+        return self._viewers
 
     def open(self, wanted: Wanted, fps: float | None, environ: dict[str, Any]) -> Live:
         """One viewer's stream. environ: of its request.
@@ -33,8 +41,19 @@ class Streams:
         whole = wanted == Wanted()
         # A variant is made at the rate at which it is wanted: who wants another rate shares what is made of a frame.
         broadcast = self._broadcast if whole else held.enter_context(self._variants.stream(wanted, fps))
+        held.enter_context(self._counted())
         manner = Manner(ended=self._stopping, lost=_stopped, fps=fps if whole else None)
         return self._audience.seat(environ, broadcast.feed, manner, held)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._viewers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._viewers -= 1
 
     @contextmanager
     def stills(self, wanted: Wanted) -> Iterator[Newest]:

@@ -56,7 +56,7 @@ def _prepare_tests() -> None:
     from cli.prepare import prepare_front_end, prepare_models  # noqa: PLC0415
 
     console = Console(stderr=True, highlight=False)
-    prepare_front_end(console)
+    prepare_front_end(console, tests=True)
     prepare_models(_data(), console, demo=True)
     missing = [package for package, programs in PROGRAMS.items() if not any(map(shutil.which, programs))]
     if not missing:

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from cli.models import DEFAULTS, missing_defaults
 from cli.settings import DoctorSettings
+from cli.status_view import clock_off
 from mesh.client import RegistryClient
 from mesh.discovery import SETTLE_SECONDS, browse, ranked
 from mesh.errors import FoglineError, Unavailable
@@ -188,6 +189,8 @@ def _mesh(settings: DoctorSettings) -> Iterator[Finding]:
     yield from _clock(where.url.partition(",")[0])
     for node in nodes:
         reason = node.get("state_reason") or ""
+        if wrong := clock_off(node):
+            yield Finding("clock", "bad", f"{node['name']}: {wrong}", "set up NTP there: ages and charts are wrong")
         if node["state"] == "unreachable":
             yield Finding(
                 "reach",

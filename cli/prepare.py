@@ -30,20 +30,28 @@ def prepare(role: str, settings: object) -> None:
         prepare_models(settings.data, console, algorithms=(), demo=True)  # type: ignore[attr-defined]
 
 
-def prepare_front_end(console: Console) -> None:
-    """Install the dashboard's libraries by its lock file, through npm; at once when they are there."""
+def prepare_front_end(console: Console, *, tests: bool = False) -> None:
+    """Install the dashboard's libraries by its lock file, through npm; at once when they are there. tests: also what
+    only its tests need."""
     modules = UI / "node_modules"
     stamp = modules / ".fogline"
-    wanted = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    lock_file = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
+    full = f"{lock_file} and for tests"
+    wanted = full if tests else lock_file
+
+    def present() -> bool:
+        return stamp.is_file() and stamp.read_text() in (wanted, full)
+
+    if present():
         return
     try:
         with (UI / ".npm.lock").open("w") as lock, console.status("Fetching the dashboard's libraries …"):
             fcntl.flock(lock, fcntl.LOCK_EX)  # two services of one checkout must not install over one another
-            if stamp.is_file() and stamp.read_text() == wanted:
+            if present():
                 return
+            words = [] if tests else ["--omit=dev"]
             done = subprocess.run(
-                [*ensure_npm(console), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
+                [*ensure_npm(console), "ci", *words, "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
                 cwd=UI,
                 capture_output=True,
                 text=True,

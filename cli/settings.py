@@ -20,6 +20,12 @@ class UpSettings:
         "a source: 0, /dev/video0, rtsp://…, http://…, a video file, a folder, demo: (repeat for several)",
         metavar="SOURCE",
     )
+    host_cameras: int = setting(
+        8,
+        "how many cameras that people add in the dashboard the first camera node may run beside its own; 0 for none",
+        least=0,
+        most=256,
+    )
     compute: int = setting(1, "compute nodes to start", least=0, most=64)
     redis: str = setting("", "a Redis or Valkey to keep the mesh's state in; an embedded one when empty", metavar="URL")
     data: Path = setting(DATA, "folder for what must outlive a restart", metavar="DIR")

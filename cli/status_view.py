@@ -14,9 +14,10 @@ from rich.text import Text
 
 MOST_ROWS = 40  # of one table when it is printed once: --json has all
 WIDE = 120  # columns from which there is room for what is nice to know
-WIDEST = 150  # columns from which there is room for identifiers
+WIDEST = 150  # columns from which there is room for identifiers, and for how machines fare
 FOLDED = 4  # lines that a long reason takes in a narrow terminal
 SHORTEST = 3  # rows of a table on however small a screen
+CLOCK_OFF = 1.0  # seconds: pictures' ages and charts are wrong by as much as a node's clock
 CLOCK_TOLERANCE = 30.0  # seconds: by so much a ready node's last beat may truly be old, with long leases
 # Sign and colour by state: a sign as well as a colour, for those who see no difference between red and green.
 SIGNS = {
@@ -80,7 +81,7 @@ def screen(reading: Reading | None, problem: Text | None, size: ConsoleDimension
     used = 12 + 2 * len(top) + 2 * len(marks(reading))
     room = size.height - used
     nodes, sessions = len(reading.nodes), len(reading.sessions)
-    reasons = sum(bool(item.get("state_reason")) for item in (*reading.nodes, *reading.sessions))
+    reasons = sum(bool(_trouble(item)) for item in (*reading.nodes, *reading.sessions))
     fold = nodes + sessions + (FOLDED - 1) * reasons <= room
     if top:
         top.append(Text("What was known last:", style="dim"))
@@ -136,20 +137,26 @@ def nodes_table(nodes: Sequence[Json], now: float, width: int, most: int, *, fol
     if width >= WIDE:
         table.add_column("Kind", no_wrap=True)
         table.add_column("Address", no_wrap=True, overflow="ellipsis", max_width=36)
+    machines = width >= WIDEST and any((node.get("load") or {}).get("ram_percent") is not None for node in nodes)
+    if machines:
+        for title in ("CPU", "RAM", "°C"):
+            table.add_column(title, justify="right", no_wrap=True)
     table.add_column("About it", overflow="fold" if fold else "ellipsis", no_wrap=not fold, ratio=1)
     for node in ordered[:most]:
         load = node.get("load") or {}
         free = f"{node.get('free_slots') or 0}/{node.get('slots', '?')}" if node["kind"] == "compute" else ""
         cells: list[Text | str] = [
             Text(node["name"]),
-            _state(node["state"], node.get("state_reason")),
+            _state(node["state"], _trouble(node)),
             free,
             f"{load['fps']:.1f}" if load.get("fps") else "",
             _age(now - node["last_seen"]) if isinstance(node.get("last_seen"), int | float) else "",
         ]
         if width >= WIDE:
             cells += [node["kind"], Text(node.get("url") or "")]
-        table.add_row(*cells, Text(node.get("state_reason") or _does(node)))
+        if machines:
+            cells += _machine(load)
+        table.add_row(*cells, Text(_trouble(node) or _does(node)))
     return table
 
 
@@ -201,6 +208,28 @@ def clock(nodes: Iterable[Json]) -> float:
     return present if -1 < present - newest < CLOCK_TOLERANCE else float(newest)
 
 
+def clock_off(node: Json) -> str:
+    """How wrong a node's clock is, in words; empty while it is near enough to the registry's, or not known."""
+    skew = (node.get("load") or {}).get("clock_skew")
+    if skew is None or abs(skew) <= CLOCK_OFF or node["state"] == "dead":
+        return ""
+    return f"its clock is {_age(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the registry's"
+
+
+def _trouble(item: Json) -> str:
+    """What there is to say of a node or a session that is not as it should be."""
+    reason, clock = item.get("state_reason") or "", clock_off(item)
+    return "; ".join(words for words in (reason, clock and f"{clock}: set up NTP") if words)
+
+
+def _machine(load: Json) -> list[Text | str]:
+    """CPU and RAM in use, and the temperature; empty where it is not known."""
+    ram, heat = load.get("ram_percent"), load.get("temperature")
+    if ram is None:  # from before nodes said so, or in the first second of one
+        return ["", "", ""]
+    return [f"{load.get('cpu_percent', 0):.0f}%", f"{ram:.0f}%", "" if heat is None else f"{heat:.0f}"]
+
+
 def _table(title: str, count: int, most: int) -> Table:
     more = f"… and {count - most} more (--json lists all)" if count > most else None
     return Table(
@@ -220,7 +249,7 @@ def _table(title: str, count: int, most: int) -> Table:
 def _rank(item: Json, order: tuple[str, ...]) -> float:
     """The worse, the smaller; what is well but has something to say comes before what has not."""
     place = order.index(item["state"]) if item["state"] in order else -1
-    return place - (0.5 if item.get("state_reason") else 0.0)
+    return place - (0.5 if _trouble(item) else 0.0)
 
 
 def _state(state: str, reason: str | None) -> Text:

@@ -12,7 +12,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from camera_node.sources import resolve
+from camera_node.sources import NONE, resolve
 from cli.prepare import prepare_front_end, prepare_models
 from cli.processes import Child, Service, stop_all
 from cli.settings import UpSettings
@@ -35,8 +35,7 @@ def run(settings: UpSettings) -> None:
     require_port(settings.host, settings.port, "--port")
     require_port(settings.host, settings.registry_port, "--registry-port")
     sources = settings.camera or (DEMO,)
-    for source in sources:
-        resolve(source)  # a source that is none is said before anything starts
+    check_sources(sources, settings.host_cameras)
     logs = settings.data / "logs"
     _make_folder(logs)
     prepare_front_end(console)
@@ -66,6 +65,15 @@ def run(settings: UpSettings) -> None:
         console.print("\nStopping …")
         stop_all(others, NODES_STOP)
         stop_all(registry, REGISTRY_STOP)
+
+
+def check_sources(sources: tuple[str, ...], host_cameras: int) -> None:
+    """Refuse at the start what a camera node would refuse. Raises SetupProblem or NotFound."""
+    for number, source in enumerate(sources):
+        if resolve(source).kind == NONE and (number > 0 or not host_cameras):
+            raise SetupProblem(
+                "--camera none (FOGLINE_CAMERA) only runs added cameras: name it first, with --host-cameras above 0"
+            )
 
 
 def _make_folder(folder: Path) -> None:
@@ -99,11 +107,12 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
     for number, source in enumerate(sources, 1):
         port = free_port(host, taken)
         taken = port + 1
+        offer = ("--host-cameras", str(settings.host_cameras)) if number == 1 else ()
         services.append(
             Service(
                 "camera",
                 "camera" if len(sources) == 1 else f"camera-{number}",
-                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port)),
+                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port), *offer),
                 {"FOGLINE_SOURCE": source},
             )
         )
@@ -132,7 +141,9 @@ def _report(settings: UpSettings, console: Console, stopping: threading.Event, *
     with console.status("Starting …") as status:
         while not stopping.is_set():
             try:
-                kinds = [node["kind"] for node in client.nodes()["nodes"] if node["state"] in ("ready", "full")]
+                nodes = [node for node in client.nodes()["nodes"] if node["state"] in ("ready", "full")]
+                # Cameras that were added before a restart come when they come.
+                kinds = [node["kind"] for node in nodes if not node.get("hosted_by")]
                 have = kinds.count("camera"), kinds.count("compute")
             except FoglineError:
                 have = 0, 0

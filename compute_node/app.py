@@ -6,7 +6,6 @@ import threading
 import time
 from typing import Any
 
-import psutil
 from flask import Flask
 from flask_apscheduler import APScheduler
 
@@ -197,7 +196,6 @@ class ComputeService:
                 direct=sum(p.key not in held for p in running),
                 viewers=sum(p.viewers for p in running),
                 fps=round(sum(p.rate.per_second for p in running), 2),
-                cpu_percent=psutil.cpu_percent(),
             ),
             sessions=self._sessions.reports(),
         )

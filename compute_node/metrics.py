@@ -45,6 +45,12 @@ class Metrics:
         self.age = Histogram(
             "fogline_compute_frame_age_seconds", "From capture to publication", buckets=_AGES, registry=self.registry
         )
+        self.stills = Histogram(
+            "fogline_compute_still_seconds",
+            "Time per single picture drawn for who asked for a size of it",
+            buckets=_STAGES,
+            registry=self.registry,
+        )
         self.viewers = Gauge("fogline_compute_viewers", "Viewers of streams now", registry=self.registry)
         self.evicted = Counter(
             "fogline_compute_viewers_evicted", "Viewers cut because they took nothing", registry=self.registry

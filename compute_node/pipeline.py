@@ -6,13 +6,15 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from compute_node import annotate, jpeg
-from compute_node.algorithms.base import Algorithm, Detection, Image, Options, ScaledDetector, scaled
+from compute_node.algorithms.base import Algorithm, Image, Options, ScaledDetector, scaled
+from compute_node.drawing import annotated, fitting
 from compute_node.figures import Figures
+from compute_node.found import Found, age_ms, objects, stamp
 from compute_node.gate import MotionGate
 from compute_node.ingest import Ingest
 from compute_node.metrics import Metrics
 from compute_node.picture import Picture
+from compute_node.stills import Stills
 from compute_node.turns import Turns
 from mesh import codec
 from mesh.errors import FoglineError
@@ -21,7 +23,7 @@ from mesh.logs import logger
 from mesh.placard import no_signal_frame
 from mesh.rate import Rate
 from mesh.stream import Broadcast, Outflow, Pacer, Published
-from mesh.wire import CameraAddress, DetectedObject, Detections, FrameStamp, Gate, StreamStats
+from mesh.wire import CameraAddress, Detections, Gate, StreamStats
 
 SILENCE = 1.5  # seconds without a camera frame after which viewers are told why
 # The same for a camera that sends more frames than BRISK a second. Viewers who see nothing for a second ask for another
@@ -48,29 +50,15 @@ class PipelineKey:
 
     def size(self, frame: Frame) -> tuple[int, int]:
         """Width and height in pixels of the annotated picture of `frame`: scaled down to fit, never up."""
-        width, height = self.width or frame.width, self.height or frame.height
-        if self.downsample > 1:
-            width, height = max(1, width // self.downsample), max(1, height // self.downsample)
-        scale = min(width / frame.width, height / frame.height, 1.0)
-        return max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a detector found in one frame, and how long it took in milliseconds. gated: it is an earlier frame's."""
-
-    frame: Frame
-    detections: list[Detection]
-    inference_ms: float
-    error: str | None = None
-    gated: bool = False
+        return fitting(frame, self.width, self.height, self.downsample)
 
 
 class Pipeline:
     """Runs from its making to `stop`, in one thread of its own.
 
     `pictures` broadcasts annotated frames, drawn only while somebody watches them; `results` broadcasts the
-    detections. `problem` says why there are none, None while there are. turns: work on a frame waits for one.
+    detections; `stills` has the newest frame at any size, drawn for who asks. `problem` says why there are none, None
+    while there are. turns: work on a frame waits for one.
     """
 
     def __init__(
@@ -80,6 +68,7 @@ class Pipeline:
         outflow = Outflow()  # of pictures and detections together
         self.pictures = Broadcast(outflow)
         self.results: Published[Detections] = Published(codec.dump, outflow)
+        self.stills = Stills(quality, metrics)
         self.problem: str | None = None
         self._figures = Figures(metrics)
         outflow.told = metrics.stages["send"].observe
@@ -138,6 +127,7 @@ class Pipeline:
         self._stopping.set()
         self.pictures.close()
         self.results.close()
+        self.stills.close()
 
     def _run(self) -> None:
         detector: ScaledDetector | None = None
@@ -206,15 +196,18 @@ class Pipeline:
         """Publish what was found, with a picture if somebody looks. image: the pixels, where `_look` needed them."""
         frame = picture.frame
         self.problem = frame.no_signal
+        size = self.key.size(frame)
         self._publish_results(found)
+        self.stills.put(picture, found, size)
         if frame.no_signal is not None:
             self.pictures.publish(frame)
             return
         if self._watched:
-            size = self.key.size(frame)
             if image is None or image.shape[1] < size[0]:
                 image = self._decode(picture, *size)
-            self.pictures.publish(self._draw(picture, image, size, found))
+            self.pictures.publish(
+                annotated(picture, image, size, found, quality=self._quality, timed=self._figures.timed)
+            )
             self._figures.drew()
         self._figures.found(frame.captured_at, gated=found.gated)
 
@@ -244,31 +237,14 @@ class Pipeline:
         self._last = Found(frame, found, took * 1000)
         return self._last
 
-    def _draw(self, picture: Picture, image: Image, size: tuple[int, int], found: Found) -> Frame:
-        """The annotated picture of `size`, encoded. image: what `picture` gave."""
-        frame = picture.frame
-        with self._figures.timed("draw"):
-            fits = (image.shape[1], image.shape[0]) == size
-            canvas = picture.canvas(image) if fits else jpeg.scaled(image, size)
-            annotate.draw(canvas, found.detections, size[0] / frame.width)
-        with self._figures.timed("encode"):
-            data = jpeg.encode(canvas, self._quality)
-        return Frame(
-            jpeg=data,
-            sequence=frame.sequence,
-            captured_at=frame.captured_at,
-            width=size[0],
-            height=size[1],
-            inference_ms=found.inference_ms,
-            gated=found.gated,
-        )
-
     def _tell(self, reason: str) -> None:
         """Show viewers why nothing moves."""
         self.problem = reason
         frame = no_signal_frame(self.key.camera.name, reason, sequence=self._sequence)
+        found = Found(frame, [], 0.0, reason)
         self.pictures.publish(frame)
-        self._publish_results(Found(frame, [], 0.0, reason))
+        self._publish_results(found)
+        self.stills.put(Picture(frame, self._ingest.wishes), found, self.key.size(frame))
 
     def _publish_results(self, found: Found) -> None:
         info = self._algorithm.info
@@ -280,20 +256,8 @@ class Pipeline:
                 inference_ms=round(found.inference_ms, 2),
                 frame=stamp(found.frame),
                 objects=objects(found.detections),
-                age_ms=round(max(0.0, time.time() - found.frame.captured_at) * 1000, 1),
+                age_ms=age_ms(found.frame),
                 no_signal=found.error,
                 gated=found.gated,
             )
         )
-
-
-def stamp(frame: Frame) -> FrameStamp:
-    """The part of `frame` that travels with detections."""
-    return FrameStamp(
-        sequence=frame.sequence, captured_at=round(frame.captured_at, 3), width=frame.width, height=frame.height
-    )
-
-
-def objects(found: list[Detection]) -> list[DetectedObject]:
-    """Detections as they travel."""
-    return [DetectedObject(label=d.label, confidence=round(d.confidence, 3), box=d.box) for d in found]

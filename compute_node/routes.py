@@ -12,11 +12,13 @@ from flask import Blueprint, Response, request
 from compute_node import jpeg
 from compute_node.algorithms.base import Options
 from compute_node.cameras import Cameras
+from compute_node.found import objects
 from compute_node.metrics import Metrics
 from compute_node.offer import Offer
-from compute_node.pipeline import PipelineKey, objects
+from compute_node.pipeline import PipelineKey
 from compute_node.pipelines import Pipelines
 from compute_node.sessions import Session, Sessions
+from compute_node.stills import Wanted
 from compute_node.streams import Streams
 from mesh import codec, multipart
 from mesh.errors import FoglineError, InvalidInput, NotFound
@@ -29,7 +31,9 @@ from mesh.wire import Detections, Fps, FrameStamp, Gate, Problem, StreamStats, T
 
 OPEN = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "X-Timestamp, X-Frame, X-Inference-Ms, X-Gated, X-No-Signal",
+    "Access-Control-Expose-Headers": (
+        "X-Timestamp, X-Frame, X-Inference-Ms, X-Age-Ms, X-Objects, X-Token, X-Gated, X-No-Signal"
+    ),
     "Cache-Control": "no-store",
 }
 MJPEG = Answer("Annotated MJPEG, one part a frame", media="multipart/x-mixed-replace")
@@ -66,6 +70,14 @@ class WatchQuery(SessionQuery, frozen=True, kw_only=True):
     fps: Fps | None = None
 
 
+class SnapshotQuery(SessionQuery, frozen=True, kw_only=True):
+    """width, height: pixels that the picture fits into, its shape kept; it is never enlarged. quality: of the JPEG."""
+
+    width: Side | None = None
+    height: Side | None = None
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+
+
 class DetectQuery(msgspec.Struct, frozen=True, kw_only=True):
     """confidence: least score, 0 to 1. labels: only these, separated by commas."""
 
@@ -92,12 +104,16 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     @operation(
         "A session's newest annotated picture",
         {200: Answer("An annotated picture", media="image/jpeg"), **ELSEWHERE},
-        query=SessionQuery,
+        query=SnapshotQuery,
         tag="sessions",
     )
     def snapshot(session_id: str) -> Reply:
-        session = asked(session_id)
-        still = Still(streams.snapshot(session), lambda: streams.snapshots(session))
+        """Who asks at least every three seconds counts as a viewer. A wall of small pictures is cheap: nothing is drawn
+        for the frames between two of them."""
+        query = codec.from_query(request.args, SnapshotQuery)
+        session = sessions.get(session_id, query.token)
+        wanted = Wanted(query.width, query.height, query.quality)
+        still = Still(streams.snapshot(session, wanted), lambda: streams.snapshots(session, wanted))
         headers = {**OPEN, **still.headers()}
         return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
 

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Literal
 
 from compute_node.pipeline import Pipeline, PipelineKey
 from compute_node.pipelines import Pipelines
 from mesh.errors import Conflict, FoglineError, NotFound, Unavailable
+from mesh.frame import Frame
 from mesh.logs import logger
 from mesh.wire import Assignment, SessionReport
 
@@ -39,6 +41,7 @@ class Session:
         self.watching = 0
         self.left_at = float("-inf")  # monotonic seconds when somebody last stopped watching
         self._holds = holds
+        self._marked: tuple[Frame, Frame] | None = None
 
     @property
     def viewers(self) -> int:
@@ -56,6 +59,14 @@ class Session:
     def over(self) -> bool:
         """Whether not one more picture may be shown: it serves somewhere else, or may by now. Asked for every part."""
         return self.ended.is_set() or not self._holds()
+
+    def marked(self, frame: Frame) -> Frame:
+        """`frame` with the placement's token on it: for the same frame and token the same object, so that whoever has
+        built its bytes sees that it is no new one. Any thread may call."""
+        last, token = self._marked, self.assignment.token
+        if last is None or last[0] is not frame or last[1].token != token:
+            last = self._marked = frame, replace(frame, token=token)
+        return last[1]
 
     def refusal(self) -> FoglineError | None:
         """What to tell a viewer once it is over."""

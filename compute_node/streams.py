@@ -13,17 +13,21 @@ from compute_node.metrics import Metrics
 from compute_node.pipeline import Pipeline, PipelineKey
 from compute_node.pipelines import Pipelines
 from compute_node.sessions import Session, Sessions
-from mesh import codec
+from compute_node.stills import Wanted
+from mesh import codec, multipart
 from mesh.audience import Audience
 from mesh.errors import FoglineError, SourceLost, Unavailable
 from mesh.frame import Frame
 from mesh.stills import Newest
-from mesh.stream import Feed, Live, Manner, Published
+from mesh.stream import Broadcast, Feed, Live, Manner, Published
 from mesh.wire import Detections, StreamStats
 
 SILENCE = 15.0  # seconds without a picture after which a stream ends, so that the viewer connects again
 FIRST_PICTURE = 8.0  # seconds that a snapshot waits for a picture: a camera that is far away needs a few
 FRESH = 0.5  # seconds: an older picture is not what the camera sees now
+# The same where every frame that is searched is at hand: a younger one is the newest there is, or a placard would have
+# come. A wall of slow cameras need not wait for their next frames.
+FRESH_STILL = 2.0
 
 
 class Streams:
@@ -47,6 +51,8 @@ class Streams:
         self._stopping = stopping
         # An event carries its session, so those who follow one session share a feed; it goes with the last of them.
         self._events: WeakValueDictionary[tuple[str, Published[Detections]], Feed[Detections]] = WeakValueDictionary()
+        # Likewise with pictures, whose parts carry the session's token.
+        self._parts: WeakValueDictionary[tuple[Session, Broadcast], Feed[Frame]] = WeakValueDictionary()
 
     def of_session(self, session: Session, fps: float | None, environ: dict[str, Any]) -> Live:
         """A session's MJPEG; ends when the registry takes the session away, or may have done so unheard."""
@@ -59,7 +65,7 @@ class Streams:
             silence=SILENCE,
             fresh=FRESH,
         )
-        return self._seat(environ, pipeline.pictures.feed, manner, held)
+        return self._seat(environ, self._pictures(session, pipeline), manner, held)
 
     def of_pipeline(self, key: PipelineKey, environ: dict[str, Any]) -> Live:
         """MJPEG without a session, as the original's calls ask for it. Raises NoCapacity without a free slot."""
@@ -81,22 +87,37 @@ class Streams:
         )
         return self._seat(environ, self._feed(session, pipeline), manner, held)
 
-    def snapshot(self, session: Session) -> Frame:
-        """A session's newest picture. Raises SourceLost when none comes in time, and what `Session.refusal` gives."""
+    def snapshot(self, session: Session, wanted: Wanted) -> Frame:
+        """A session's newest picture as it is `wanted`. Raises SourceLost when none comes in time, and what
+        `Session.refusal` and `Stills.get` give."""
         with self._sessions.open(session) as pipeline:
-            frame = pipeline.pictures.fresh(FRESH, FIRST_PICTURE)
+            if wanted == Wanted():
+                frame = pipeline.pictures.fresh(FRESH, FIRST_PICTURE)
+            else:
+                with pipeline.results.watch():
+                    frame = pipeline.stills.get(wanted, FRESH_STILL, FIRST_PICTURE)
             if refusal := session.refusal():  # the wait may have been long
                 raise refusal
             if frame is None:
                 raise SourceLost(pipeline.problem or "no picture came in time", retry_after=2)
-            return frame
+            return session.marked(frame)
 
     @contextmanager
-    def snapshots(self, session: Session) -> Iterator[Newest]:
-        """While open, the session is being watched and its newest picture is there without a wait, if it is fresh."""
+    def snapshots(self, session: Session, wanted: Wanted) -> Iterator[Newest]:
+        """While open, the session is being watched and its newest picture is there without a wait, if it is fresh.
+
+        Raises Unavailable for one of another size: it would be drawn by the thread that serves everybody.
+        """
+        if wanted != Wanted():
+            raise Unavailable("only pictures of the stream's own size are there without a wait")
         with self._sessions.open(session) as pipeline, pipeline.pictures.watch():
             pictures = pipeline.pictures
-            yield lambda: None if session.over() or pictures.closed else pictures.recent(FRESH)
+
+            def newest() -> Frame | None:
+                frame = None if session.over() or pictures.closed else pictures.recent(FRESH)
+                return None if frame is None else session.marked(frame)
+
+            yield newest
 
     def stats(self, session: Session) -> StreamStats:
         """How a session's frames fare. Raises Unavailable while nobody watches it: nothing runs then."""
@@ -112,6 +133,12 @@ class Streams:
     def close(self) -> None:
         """See that every stream ends soon."""
         self._audience.close()
+
+    def _pictures(self, session: Session, pipeline: Pipeline) -> Feed[Frame]:
+        def part(frame: Frame) -> bytes:
+            return multipart.part(session.marked(frame))
+
+        return self._parts.setdefault((session, pipeline.pictures), Feed(pipeline.pictures, part))
 
     def _feed(self, session: Session, pipeline: Pipeline) -> Feed[Detections]:
         session_id = session.assignment.session_id

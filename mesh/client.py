@@ -100,6 +100,11 @@ class RegistryClient:
         addresses = self._addresses
         return addresses[self._present % len(addresses)] if addresses else "this machine or network"
 
+    def address(self) -> str:
+        """The address in use. Raises RegistryAway when none was given and none is found."""
+        addresses = self._known()
+        return addresses[self._present % len(addresses)]
+
     @property
     def host(self) -> str:
         """The host of the address in use; empty while there is none."""

@@ -20,7 +20,7 @@ from mesh.manifest import Identifier
 from mesh.wire import Load
 
 MAX_BYTES: Final = 1200  # of one datagram: fits into one packet on every network, tunnels included
-MAX_REASON: Final = 200  # characters of `Load.no_signal` in a beat: at most 800 bytes of them
+MAX_REASON: Final = 190  # characters of `Load.no_signal` in a beat: at most 760 bytes of them
 VERSION: Final = 1
 _HEADER: Final = 2  # bytes before the signature: version and kind
 _SIGNATURE: Final = 16  # bytes of it: half of SHA-256, as in IPsec; a guess is right once in 2^128

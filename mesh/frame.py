@@ -21,6 +21,9 @@ class Frame:
     inference_ms: milliseconds that the algorithm took; None on a frame that no algorithm saw.
     no_signal: why there is no picture; None on a real frame. Such a frame shows the reason instead.
     gated: the boxes on it are an earlier frame's, because nothing moved since.
+    age_ms: milliseconds from the capture until this picture was published; None on a frame that no algorithm saw.
+    objects: what the algorithm found, as `mesh.tally` writes it; likewise.
+    token: of the placement whose picture this is; None outside of sessions.
     """
 
     jpeg: bytes
@@ -31,12 +34,21 @@ class Frame:
     inference_ms: float | None = None
     no_signal: str | None = None
     gated: bool = False
+    age_ms: float | None = None
+    objects: str | None = None
+    token: int | None = None
 
     def headers(self) -> dict[str, str]:
         """The stamps that travel with this frame as HTTP response or part headers."""
         stamps = {"X-Timestamp": f"{self.captured_at:.6f}", "X-Frame": str(self.sequence)}
         if self.inference_ms is not None:
             stamps["X-Inference-Ms"] = f"{self.inference_ms:.2f}"
+        if self.age_ms is not None:
+            stamps["X-Age-Ms"] = f"{self.age_ms:.1f}"
+        if self.objects is not None:
+            stamps["X-Objects"] = self.objects
+        if self.token is not None:
+            stamps["X-Token"] = str(self.token)
         if self.gated:
             stamps["X-Gated"] = "motion"
         if self.no_signal is not None:

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from mesh import datagram, lease
+from mesh import datagram, lease, vitals
 from mesh.backoff import Backoff
 from mesh.client import RegistryClient
 from mesh.errors import FoglineError, RegisterAgain, RegistryAway
 from mesh.lease import Lease
 from mesh.logs import logger
+from mesh.skew import Skew
 from mesh.transmitter import Transmitter
 from mesh.wire import Beat, BeatReply, Pace
 
@@ -35,8 +36,9 @@ class Membership:
     """Keeps one node in the mesh.
 
     manifest: gives the manifest's document as it is now. beat: gives what the node does now; it is called from two
-    threads. obey: takes what the registry wants the node to serve; it is called from the beat's thread after every full
-    beat, and before the lease is renewed. cut_off: `stop` or `serve`, see mesh.settings.NodeSettings.
+    threads. What is known of the machine and of its clock is added here, for every kind of node. obey: takes what the
+    registry wants the node to serve; it is called from the beat's thread after every full beat, and before the lease is
+    renewed. cut_off: `stop` or `serve`, see mesh.settings.NodeSettings.
 
     `start` begins a thread; `renew` (from any thread) sends the manifest at once; `stop` leaves. When the registry is
     away, the node goes on with what it does while it `holds` its lease, and joins when the registry returns.
@@ -61,6 +63,7 @@ class Membership:
         self._pace = Pace(seconds=FIRST_BEAT_SECONDS)
         self._lease = Lease()
         self._lease_seconds = FIRST_LEASE_SECONDS
+        self._skew = Skew()
         self._transmitter = Transmitter(node_id, self._look, self._lease, self._full_beat_within, self.nudge)
         self._backoff = Backoff(ceiling=RETRY_CEILING)
         self._registered = False
@@ -132,7 +135,9 @@ class Membership:
             doing = self._doing()
             self._told = _told(doing)
             sent_at = lease.now()
-            self._take(self._client.beat(self._node_id, doing), sent_at)
+            reply = self._client.beat(self._node_id, doing)
+            self._skew.heard(reply.now, sent_at, lease.now())
+            self._take(reply, sent_at)
         except RegisterAgain as error:
             self._registered = False
             spread = 0.0 if promised else random.uniform(0, float(error.members.get("spread_seconds") or 0.0))
@@ -203,7 +208,10 @@ class Membership:
 
     def _register(self) -> None:
         self._renew_asked.clear()
-        answer = self._client.register(self._manifest())
+        manifest = self._manifest()
+        sent_at = lease.now()
+        answer = self._client.register(manifest)
+        self._skew.heard(answer.now, sent_at, lease.now())
         self.address = answer.url
         if not self._registered or self._problem is not None:
             log.info("joined the mesh", registry=self._client.url, address=answer.url)
@@ -233,7 +241,9 @@ class Membership:
     def _doing(self) -> Beat:
         """What the node does now. The load is the same in every beat, so that its change is told once."""
         doing = self._beat()
-        return msgspec.structs.replace(doing, load=datagram.trimmed(doing.load))
+        ahead = self._skew.ahead(time.time(), lease.now())
+        load = msgspec.structs.replace(vitals.measured(doing.load), clock_skew=ahead)
+        return msgspec.structs.replace(doing, load=datagram.trimmed(load))
 
     def _look(self) -> Beat:
         """What the node does now; what has changed of its sessions is told to the registry at once."""

@@ -21,11 +21,10 @@ from mesh.frame import Frame
 KEPT = 10.0  # seconds until the connection goes back in any case, so that its right to see is looked at again
 PAUSE = 1.5  # seconds without a request after which it goes back: holding it keeps pictures coming for nobody
 MOST_REQUEST = 8 * 1024  # bytes of a request that may be learned
-_OF_A_FRAME = frozenset(
-    name.lower()
-    for name in Frame(b"", 0, 0.0, 0, 0, inference_ms=0.0, no_signal="-", gated=True).headers()
-    | {"Content-Length": "", "Connection": "", "Date": "", "Server": ""}
-)
+_EVERY_STAMP = Frame(
+    b"", 0, 0.0, 0, 0, inference_ms=0.0, no_signal="-", gated=True, age_ms=0.0, objects="", token=0
+).headers()
+_OF_A_FRAME = frozenset(name.lower() for name in (*_EVERY_STAMP, "Content-Length", "Connection", "Date", "Server"))
 Newest = Callable[[], Frame | None]
 
 

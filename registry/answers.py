@@ -63,11 +63,13 @@ class NodeDocument(msgspec.Struct, kw_only=True):
 
 class SessionDocument(msgspec.Struct, kw_only=True):
     """node: the id of the node that serves it, null while none does; the addresses are on that node. token: grows with
-    every placement. fps: measured; max_fps: asked for. created_at, changed_at: Unix seconds of the store's clock."""
+    every placement. fps: measured; max_fps: asked for. created_at, changed_at: Unix seconds of the store's clock.
+    problem: why it gives nothing now, in words; empty when there is none."""
 
     session_id: str
     state: SessionState
     state_reason: str
+    problem: str
     camera: str
     camera_name: str
     algorithm: str

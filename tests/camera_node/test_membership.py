@@ -106,7 +106,7 @@ def test_manifest_beats_and_leave(camera: Callable[..., Running], registry: Regi
 def test_same_identity_again(camera: Callable[..., Running], registry: Registry, folder: Path) -> None:
     """A restart keeps the node's id and has a new boot id; a second camera of the same name beside it has its own."""
     first = camera(str(folder), "--name", "gate", registry=registry.url)
-    wait_for(lambda: registry.manifests, 10, "manifest")
+    wait_for(lambda: registry.manifests or None, 10, "manifest")
     second = camera(str(folder), "--name", "gate", registry=registry.url)
     wait_for(lambda: len({m["name"] for m in registry.manifests}) == 2, 10, "second name")
     first.stop()
@@ -115,7 +115,9 @@ def test_same_identity_again(camera: Callable[..., Running], registry: Registry,
     assert {name for name, _, _ in seen} == {"gate", "gate-2"}
     camera(str(folder), "--name", "gate", registry=registry.url)
     again = wait_for(
-        lambda: {(m["name"], m["node_id"], m["boot_id"]) for m in registry.manifests} - seen, 10, "third manifest"
+        lambda: {(m["name"], m["node_id"], m["boot_id"]) for m in registry.manifests} - seen or None,
+        10,
+        "third manifest",
     )
     name, node_id, boot_id = again.pop()
     old = next(one for one in seen if one[0] == "gate")

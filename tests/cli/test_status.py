@@ -127,6 +127,37 @@ def test_ages_are_right_when_the_clocks_differ() -> None:
         assert re.search(r"line 001 .* 6[456] s", text), text
 
 
+def test_how_machines_fare_is_shown_where_there_is_room() -> None:
+    """CPU, memory and temperature, each where it is known; without a word of them there are no such columns."""
+    load = {"fps": 12.3, "cpu_percent": 41.4, "ram_percent": 62.6, "temperature": 71.2}
+    nodes = [node(1, load=load), node(2, load={"fps": 1.0, "ram_percent": 8.0}), node(3)]
+    text = "\n".join(drawn(status_view.page(Reading("http://r:5050", nodes, []), 160), 160))
+    assert re.search(r"001 .* 41% +63% +71 ", text), text
+    assert re.search(r"002 .* 0% +8% +yolo", text), text
+    narrow = "\n".join(drawn(status_view.page(Reading("http://r:5050", nodes, []), 120), 120))
+    none = "\n".join(drawn(status_view.page(Reading("http://r:5050", nodes[2:], []), 160), 160))
+    assert "RAM" in text
+    assert "RAM" not in narrow + none
+
+
+@pytest.mark.parametrize(
+    ("skew", "words"),
+    [(3.2, "3.2 s ahead of"), (-7200, "2.0 h behind"), (0.9, None), (-1.0, None), (None, None)],
+)
+def test_a_clock_that_is_off_is_said_with_its_remedy(skew: float | None, words: str | None) -> None:
+    """Beside any other reason, and such a node comes before those that are well; a dead one's clock is nobody's."""
+    off = {"fps": 1.0, "clock_skew": skew}
+    nodes = [node(1), node(2, load=off), node(3, "unreachable", LONG, load=off), node(4, "dead", "no beat", load=off)]
+    text = " ".join(" ".join(drawn(status_view.page(Reading("http://r:5050", nodes, []), 160), 160)).split())
+    if words is None:
+        assert "clock" not in text
+        assert text.index("shop 001") < text.index("shop 002")
+        return
+    assert text.count(f"its clock is {words} the registry's: set up NTP") == 2
+    assert f"is it running?); its clock is {words}" in text
+    assert text.index("shop 002") < text.index("shop 001")
+
+
 def test_names_are_shown_as_they_are() -> None:
     """What looks like the table's own markup is none."""
     nodes = [node(1, name="[red]hall[/red] 1"), node(2, "odd-state", "[bold]why")]

@@ -64,6 +64,19 @@ def test_the_manifest_says_what_truly_loaded(node_start: tuple[Running, Running]
     assert listed["url"] == compute.url
 
 
+def test_how_the_machine_fares_is_listed(node_start: tuple[Running, Running]) -> None:
+    """Its memory and processor in use, and that its clock is the registry's, where both are one machine."""
+    registry, _ = node_start
+
+    def known() -> dict[str, Any] | None:
+        load: dict[str, Any] = node(registry, "compute")["load"]
+        return load if {"ram_percent", "cpu_percent", "clock_skew"} <= load.keys() and load["cpu_percent"] else None
+
+    load = wait_for(known, 10, "load")
+    assert 0 < load["ram_percent"] < 100
+    assert abs(load["clock_skew"]) < 0.5
+
+
 def test_an_algorithm_that_cannot_load_is_left_out_with_its_reason(start: Start, tmp_path: Path) -> None:
     """A model that is not installed takes only its own algorithm away."""
     registry = start("registry").ready()
@@ -344,23 +357,6 @@ def test_a_session_that_ends_ends_its_streams(node_start: tuple[Running, Running
                 assert time.monotonic() < deadline
         answer = requests.get(made["stream_url"], timeout=10)
         assert answer.status_code == 404
-
-
-def test_fetching_a_picture_now_and_then_keeps_a_session(start: Start, tmp_path: Path) -> None:
-    """A wall of snapshots counts as watching; when it stops, the session ends by itself."""
-    registry = start("registry", "--idle-seconds", "4").ready()
-    start("compute", "--registry", registry.url, "--algorithms", "echo", data=tmp_path / "k").ready()
-    with RogueCamera(good_parts) as camera:
-        camera.join(registry, "wall")
-        node(registry, "camera", name="wall")
-        node(registry, "compute")
-        made = session(registry, "wall", "echo")
-        address = f"{registry.url}/v1/sessions/{made['session_id']}"
-        for _ in range(8):
-            assert requests.get(f"{address}/snapshot", timeout=10).ok
-            time.sleep(1)
-        assert requests.get(address, timeout=5).json()["state"] == "running"
-        wait_for(lambda: requests.get(address, timeout=5).json()["state"] == "ended", 15, "end of the session")
 
 
 def test_an_unknown_session_is_refused_with_the_stable_address(node_start: tuple[Running, Running]) -> None:

@@ -89,6 +89,8 @@ def test_annotated_pictures_come_in_order_with_stamps(mesh: Mesh) -> None:
     numbers = [int(one.headers["x-frame"]) for one in got]
     assert numbers == sorted(set(numbers))
     assert all(float(one.headers["x-inference-ms"]) >= 0 for one in got)
+    assert all(0 <= float(one.headers["x-age-ms"]) < 2000 for one in got)
+    assert {(one.headers["x-objects"], one.headers["x-token"]) for one in got} == {("echo=1", str(made["token"]))}
     assert picture(got[-1].body).shape == (360, 640, 3)
     began = time.monotonic()
     watch(f"{made['stream_url']}&fps=4", 6)
@@ -189,6 +191,8 @@ def test_snapshots_over_one_connection_keep_the_session(mesh: Mesh) -> None:
         answer = connection.getresponse()
         assert answer.status == 200
         assert answer.getheader("X-Inference-Ms")
+        assert answer.getheader("X-Objects") == "echo=1"
+        assert answer.getheader("X-Token") == str(made["token"])
         numbers.append(int(answer.getheader("X-Frame") or 0))
         assert time.time() - float(answer.getheader("X-Timestamp") or 0) < 1.5
         answer.read()
@@ -206,6 +210,29 @@ def test_snapshots_over_one_connection_keep_the_session(mesh: Mesh) -> None:
 
     wait_for(refused, 6, "the end of the session")
     connection.close()
+
+
+def test_a_small_snapshot(mesh: Mesh) -> None:
+    """Scaled to fit and never enlarged, with the stamps of any other, which pages of other origins may read; wrong
+    sizes are refused by name."""
+    made = mesh.open()
+    for wish, size in (("width=480", (480, 270)), ("width=9&height=90", (9, 5)), ("width=5000&quality=40", (640, 360))):
+        answer = requests.get(f"{made['snapshot_url']}&{wish}", timeout=15)
+        assert answer.status_code == 200, answer.text
+        height, width, _ = picture(answer.content).shape
+        assert (width, height) == size
+        stamps = {"X-Age-Ms", "X-Objects", "X-Token", "X-Timestamp", "X-Frame", "X-Inference-Ms"}
+        assert stamps <= set(answer.headers) & set(answer.headers["Access-Control-Expose-Headers"].split(", "))
+        assert (answer.headers["X-Objects"], answer.headers["X-Token"]) == ("echo=1", str(made["token"]))
+    for wish, field in (
+        ("width=0", "width"),
+        ("height=99999", "height"),
+        ("quality=101", "quality"),
+        ("width=x", "width"),
+    ):
+        refused = requests.get(f"{made['snapshot_url']}&{wish}", timeout=5)
+        assert (refused.status_code, refused.json()["field"]) == (422, field)
+    mesh.end(made)
 
 
 def test_many_viewers_come_and_go(mesh: Mesh) -> None:

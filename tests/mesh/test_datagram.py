@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import random
 import string
+import uuid
 
 import msgspec
 import pytest
@@ -102,3 +103,25 @@ def test_the_longest_beat_fits() -> None:
         assert datagram.open_beat(sealed, key_of) == beat
     short = Load(no_signal="the source refuses connections")
     assert datagram.trimmed(short) is short
+
+
+def test_a_beat_that_says_everything_fits() -> None:
+    """With ids as nodes have them, the longest reason, and all that can be known of a machine."""
+    load = Load(
+        direct=10**6,
+        viewers=10**6,
+        fps=99_999.123456789,
+        cpu_percent=99.9,
+        ram_percent=99.9,
+        accelerator_percent=99.9,
+        temperature=104.7,
+        clock_skew=-31_536_000.123,
+        no_signal="\U0001f600" * 2000,
+    )
+    ident = str(uuid.UUID(int=2**128 - 1))
+    most = 2**63 - 1
+    trimmed = datagram.trimmed(load)
+    beat = BeatDatagram(node_id=ident, boot_id=ident, number=most, orders=most, load=trimmed, stamp=most)
+    sealed = datagram.seal(beat, KEY)
+    assert len(sealed) <= datagram.MAX_BYTES
+    assert datagram.open_beat(sealed, key_of) == beat

@@ -16,7 +16,7 @@ from mesh import datagram
 from mesh.client import RegistryClient
 from mesh.datagram import AnswerDatagram, Says
 from mesh.heartbeat import Membership
-from mesh.wire import Beat, BeatReply, Datagrams, Pace, Registration, SessionReport
+from mesh.wire import Beat, BeatReply, Datagrams, Load, Pace, Registration, SessionReport
 from tests.processes import free_port, wait_for
 
 KEY = b"k" * 32
@@ -30,7 +30,8 @@ class Scripted:
 
     def __init__(self, port: int = 0) -> None:
         self.pace = Pace(seconds=0.1)
-        self.reply: Callable[[], BeatReply | Answer | None] = lambda: BeatReply(lease_seconds=LEASE)
+        self.now: Callable[[], float | None] = lambda: None
+        self.reply: Callable[[], BeatReply | Answer | None] = lambda: BeatReply(lease_seconds=LEASE, now=self.now())
         self.says: Callable[[], Says | None] = lambda: "renewed"
         self.orders = 0
         self.manifests: list[float] = []
@@ -50,7 +51,13 @@ class Scripted:
                 answer: Any
                 if self.path == "/v1/nodes":
                     outer.manifests.append(time.monotonic())
-                    answer = Registration(node_id="n", lease_seconds=LEASE, manifest_seconds=600, heartbeat=outer.pace)
+                    answer = Registration(
+                        node_id="n",
+                        lease_seconds=LEASE,
+                        manifest_seconds=600,
+                        heartbeat=outer.pace,
+                        now=outer.now(),
+                    )
                 else:
                     outer.beats.append(msgspec.json.decode(body, type=Beat))
                     answer = outer.reply()
@@ -367,3 +374,20 @@ def test_a_registry_without_a_lease_is_not_served(registry: Scripted) -> None:
     wait_for(lambda: registry.beats, 3, "beat")
     assert not node.holds
     node.membership.stop()
+
+
+@pytest.mark.parametrize("by_datagram", [False, True])
+def test_the_machines_load_and_its_clock_are_told(
+    registry: Scripted, join: Callable[..., Node], by_datagram: bool
+) -> None:
+    """In beats of both kinds, as soon as known: memory in use, how far the clock is ahead of the registry's."""
+    registry.now = lambda: time.time() - 3.25
+    if by_datagram:
+        registry.take_datagrams()
+    join()
+
+    def told() -> Load | None:
+        load = (registry.datagrams if by_datagram else registry.beats)[-1].load
+        return load if load.ram_percent and load.clock_skew else None
+
+    assert wait_for(told, 5, "load").clock_skew == pytest.approx(3.25, abs=0.1)
