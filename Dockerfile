@@ -18,7 +18,7 @@ FROM build AS build-registry
 RUN python requirements_of.py registry > role.txt && /opt/venv/bin/pip install -r role.txt
 
 FROM build AS build-ui
-RUN python requirements_of.py > role.txt && /opt/venv/bin/pip install -r role.txt
+RUN python requirements_of.py ui > role.txt && /opt/venv/bin/pip install -r role.txt
 
 FROM build AS build-camera
 RUN python requirements_of.py camera > role.txt && /opt/venv/bin/pip install -r role.txt

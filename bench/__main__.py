@@ -29,6 +29,7 @@ SCENARIOS = (
     "overload",
     "registry",
     "failover",
+    "dashboard",
     "soak",
 )
 BUSY = 0.3  # cores that others take, from which on figures are doubtful

@@ -30,7 +30,8 @@ class RegistryStanding(msgspec.Struct, kw_only=True):
 
 class OverviewDocument(msgspec.Struct, kw_only=True):
     """nodes, algorithms, sessions: as the registry lists them. now: Unix seconds of this host. stale: they were true
-    `age_seconds` ago. known: the registry has answered at least once."""
+    `age_seconds` ago. known: the registry has answered at least once. preserving: so many nodes vanished at once that
+    the network is suspected. cameras, hosts: added cameras and the nodes that run them, see `GET /v1/cameras`."""
 
     registry: RegistryStanding
     now: float
@@ -40,6 +41,9 @@ class OverviewDocument(msgspec.Struct, kw_only=True):
     nodes: list[dict[str, Any]]
     algorithms: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
+    preserving: bool
+    cameras: list[dict[str, Any]]
+    hosts: list[dict[str, Any]]
 
 
 def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
@@ -51,6 +55,23 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
     def show() -> Reply:
         """Also when the registry is away: `registry` then says so, and the lists are the last known."""
         return json_reply(overview.read(), headers=FRESH)
+
+    @routes.get("/events")
+    @operation(
+        "The mesh as it changes",
+        {200: Answer("Server-sent events", media="text/event-stream"), 503: Answer("Too many watchers", Problem)},
+        tag="pages",
+    )
+    def events() -> Response:
+        """`snapshot`: the overview; forget what you knew. `node`, `session`: one document as it is now, with the state
+        `gone` when it is forgotten. `vitals`: what moves all the time, by id, and lists that changed. `registry`:
+        whether it answers. `mesh`: whether the network is suspected."""
+        return Response(
+            overview.reader(request.environ),
+            content_type="text/event-stream; charset=utf-8",
+            headers={**FRESH, "X-Accel-Buffering": "no"},
+            direct_passthrough=True,
+        )
 
     @routes.post("/sessions")
     @operation(

@@ -7,27 +7,35 @@ from typing import Any
 from flask import Flask
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mesh.audience import Audience
 from mesh.client import RegistryClient
+from mesh.fanout import Fanout
 from mesh.service import install
 from ui.api import api_routes, stream_routes
 from ui.assets import Assets
+from ui.mesh_api import mesh_routes
 from ui.overview import Overview
 from ui.pages import asset_routes, page_routes
 from ui.security import protect
 from ui.settings import UiSettings
+from ui.words import Words
 
 TIMEOUT = (1.0, 3.0)  # seconds to connect and to answer: people wait
+LISTS_TIMEOUT = (1.0, 2.0)  # seconds, the same for lists: pages are to hear soon that a registry hangs
 
 
 def create_app(client: RegistryClient, overview: Overview, assets: Assets, metrics: CollectorRegistry) -> Flask:
     """The web application. It starts nothing."""
     app = Flask("ui", static_folder=None)
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
+    words = Words()
+    words.install(app)
     protect(app)
     for routes in (
         page_routes(assets, overview),
-        asset_routes(assets),
+        asset_routes(assets, words),
         api_routes(client, overview),
+        mesh_routes(client, overview),
         stream_routes(client, overview),
     ):
         app.register_blueprint(routes)
@@ -48,8 +56,15 @@ class UiService:
             up.set(ok)
             reads.labels("ok" if ok else "failed").inc()
 
+        evicted = Counter("fogline_ui_watchers_cut_off", "Pages that took nothing and were cut off", registry=metrics)
+        self.fanout: Fanout | None = Fanout(evicted.inc)
+        self._audience = Audience(settings.threads, self.fanout, evicted.inc)
+        Gauge("fogline_ui_watchers", "Pages that follow the mesh now", registry=metrics).set_function(
+            lambda: self._audience.count
+        )
         client = RegistryClient(settings.registry, timeout=TIMEOUT)
-        self._overview = Overview(RegistryClient(settings.registry, timeout=TIMEOUT), on_read)
+        lists = RegistryClient(settings.registry, timeout=LISTS_TIMEOUT)
+        self._overview = Overview(lists, self._audience, on_read)
         self._app = create_app(client, self._overview, Assets(), metrics)
 
     def application(self) -> Any:
@@ -60,3 +75,4 @@ class UiService:
 
     def stop(self) -> None:
         self._overview.close()
+        self._audience.close()

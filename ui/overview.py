@@ -1,174 +1,222 @@
-"""The mesh as the pages show it: read from the registry once for all browsers, and remembered when it is away."""
+"""The mesh as the pages show it: followed at the registry once for all browsers, while anybody looks."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from contextlib import ExitStack, closing
+from typing import Any
 
-from mesh.errors import FoglineError
+from mesh import events
+from mesh.audience import Audience
+from mesh.backoff import Backoff
+from mesh.client import RegistryClient
+from mesh.errors import FoglineError, NotFound
+from mesh.journal import Reading
 from mesh.logs import logger
+from ui.known import Known, Trouble
 
-FRESH = 0.5  # seconds for which one answer serves every browser: they ask once a second
-PATIENCE = 1.5  # seconds that a browser waits for a registry that neither answers nor refuses
-IDLE = 30.0  # seconds without a browser after which the reading thread ends
+PERIOD = 1.0  # seconds between two readings of what moves without events: a node's beat comes once a second
+SHARE = 0.1  # of its time that the reading may take: a list of thousands is read less often
+LONGEST = 10.0  # seconds between two readings, however long they take: pages count on hearing something
+PATIENCE = 1.5  # seconds that a caller waits for a registry that neither answers nor refuses
+FIRST_WAIT = 0.4  # seconds that a page waits for the registry, so that its first paint has something to show
+IDLE = 30.0  # seconds without a browser after which nothing is asked any more
+RETRY = 1000  # milliseconds after which a browser that lost its connection comes back
+HELLO = b"retry: %d\n\n" % RETRY
+KEEP_ALIVE = b": nothing new\n\n"
+REDIS_AWAY = "the registry's Redis does not answer"
 log = logger(__name__)
 
 
-class Registry(Protocol):
-    """The part of mesh.client.RegistryClient that is read here."""
-
-    @property
-    def url(self) -> str: ...
-
-    def nodes(self, **filters: str) -> dict[str, Any]: ...
-    def algorithms(self) -> dict[str, Any]: ...
-    def sessions(self) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """What the registry said last. true_at: Unix seconds of this host's clock."""
-
-    nodes: list[Any] = field(default_factory=list)
-    algorithms: list[Any] = field(default_factory=list)
-    sessions: list[Any] = field(default_factory=list)
-    true_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why the lists are not of this moment. since: Unix seconds."""
-
-    reason: str
-    since: float
-
-
 class Overview:
-    """Any thread may call any method. A thread reads the registry while somebody looks, and ends when nobody does.
+    """Any thread may call any method. Two threads follow the registry while somebody looks: one reads its lists, the
+    other hears its events, which are quicker.
 
-    on_read: called after every reading with whether it succeeded, from that thread.
+    on_read: called after every reading with whether it succeeded, from that thread. idle: seconds without a browser
+    after which the threads end.
     """
 
-    def __init__(self, registry: Registry, on_read: Callable[[bool], None] = lambda _ok: None) -> None:
+    def __init__(
+        self,
+        registry: RegistryClient,
+        audience: Audience,
+        on_read: Callable[[bool], None] = lambda _ok: None,
+        *,
+        idle: float = IDLE,
+    ) -> None:
         self._registry = registry
+        self._audience = audience
         self._on_read = on_read
+        self._idle = idle
+        self._known = Known(registry.url)
         self._changed = threading.Condition()
-        self._lists = Lists()
-        self._trouble: Trouble | None = None
-        self._version = 0
-        self._read_at = float("-inf")
-        self._began_at: float | None = None  # when the reading under way began, on the monotonic clock
-        self._wanted = False
-        self._reader: threading.Thread | None = None
+        self._watchers = 0
+        self._looked_at = float("-inf")
+        self._settled = False  # what is known is of this moment, or it was found out that the registry is away
+        self._threads: list[threading.Thread] = []
+        self._soon = threading.Event()
         self._closed = False
 
+    # --- for routes
+
     def read(self, patience: float = PATIENCE) -> dict[str, Any]:
-        """The overview's document, at most FRESH seconds old; the last known one, so marked, when that takes longer
-        than `patience` seconds."""
-        with self._changed:
-            if not self._closed and time.monotonic() - self._read_at > FRESH:
-                seen = self._version
-                self._ask()
-                self._changed.wait_for(lambda: self._version > seen or self._closed, patience)
-            return self._document()
+        """Everything; the last known, so marked, when the registry takes longer than `patience` seconds."""
+        self._look(patience)
+        return self._known.document()
 
     def session(self, session_id: str) -> dict[str, Any] | None:
-        """The session as the registry listed it last; None when it did not."""
-        with self._changed:
-            found = (s for s in self._lists.sessions if isinstance(s, dict) and s.get("session_id") == session_id)
-            return next(found, None)
+        """The session as the registry told it last; None when it did not."""
+        return self._known.session(session_id)
+
+    def reader(self, environ: dict[str, Any]) -> Reading:
+        """The body of the answer to a browser that follows: everything, then each change.
+
+        environ: the WSGI environment of the request. Raises Unavailable when there are too many.
+        """
+        self._look(FIRST_WAIT)
+        held = ExitStack()
+        with held:
+            viewer = self._audience.admit(environ, held)
+            self._enter()
+            held.callback(self._leave)
+            return Reading(
+                self._known.journal,
+                None,
+                self._known.excerpt,
+                hello=HELLO,
+                keep_alive=KEEP_ALIVE,
+                left=held.pop_all().close,
+                viewer=viewer,
+            )
 
     def outdate(self) -> None:
-        """Something was changed by us: the next browser gets a new reading."""
-        with self._changed:
-            self._read_at = float("-inf")
+        """Something was changed by us: read it soon, for not everything has events."""
+        self._soon.set()
 
     def close(self) -> None:
+        """End the threads, and the answer to every browser."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._soon.set()
+        self._known.close()
 
-    def _ask(self) -> None:
-        self._wanted = True
-        if self._reader is None:
-            self._reader = threading.Thread(target=self._read_on, name="overview", daemon=True)
-            self._reader.start()
-        self._changed.notify_all()
+    # --- while somebody looks
+
+    def _look(self, patience: float) -> None:
+        """See that the threads run, and wait until something is known."""
+        with self._changed:
+            self._looked_at = time.monotonic()
+            if not self._threads and not self._closed:
+                self._begin()
+            self._changed.wait_for(lambda: self._settled or self._closed, patience)
+
+    def _begin(self) -> None:
+        self._settled = False
+        self._known.fail(f"waiting for the registry at {self._registry.url}")
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("lists", self._read_on), ("events", self._hear))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _enter(self) -> None:
+        with self._changed:
+            self._watchers += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._watchers -= 1
+            self._looked_at = time.monotonic()
+
+    def _goes_on(self) -> bool:
+        """Whether the calling thread has more to do; if not, both end."""
+        with self._changed:
+            if threading.current_thread() not in self._threads:
+                return False
+            if self._closed or (not self._watchers and time.monotonic() - self._looked_at > self._idle):
+                self._threads = []
+                return False
+            return True
+
+    # --- events
+
+    def _hear(self) -> None:
+        backoff = Backoff(first=0.2, ceiling=2.0)
+        while self._goes_on():
+            try:
+                with closing(events.follow(self._registry)) as heard:
+                    for event in heard:
+                        if not self._goes_on():
+                            return
+                        backoff.reset()
+                        self._take(event)
+            except FoglineError as error:
+                log.debug("the registry's events broke off", reason=error.detail)
+            except Exception:  # the thread must live: an unforeseen answer is in the log
+                log.exception("the registry's events could not be read")
+            self._soon.set()  # the other thread finds out whether it is away
+            time.sleep(backoff.delay())
+
+    def _take(self, event: events.Event) -> None:
+        if event.kind == "snapshot":
+            self._known.whole(event.data)
+        elif event.kind in ("node", "session"):
+            self._known.change(f"{event.kind}s", event.data)
+        elif event.kind == "mesh":
+            self._known.preserving(event.data.get("preserving") is True)
+            self._soon.set()  # the words of every node that is not heard of depend on it, and whether Redis is away
+
+    # --- lists
 
     def _read_on(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted or self._closed, IDLE)
-                if self._closed or not self._wanted:
-                    self._reader = None
-                    return
-                self._wanted = False
-                self._began_at = time.monotonic()
-            lists, reason, age = self._ask_registry()
-            now = time.time()
-            with self._changed:
-                if lists is not None:
-                    self._lists = lists
-                if reason is None:
-                    self._trouble = None
-                elif self._trouble is None or age is not None:
-                    self._trouble = Trouble(reason, now - (age or 0.0))
-                else:
-                    self._trouble = Trouble(reason, self._trouble.since)
-                self._version += 1
-                self._read_at = time.monotonic()
-                self._began_at = None
-                self._changed.notify_all()
-            self._on_read(reason is None)
+        while self._goes_on():
+            began = time.monotonic()
+            ok = False
+            try:
+                ok = self._read_lists()
+            except FoglineError as error:
+                self._known.fail(error.detail)
+            except Exception as error:  # the thread must live: an unforeseen answer is shown, and the log has its trace
+                log.exception("the registry's answer could not be read")
+                self._known.fail(f"the registry's answer could not be read ({type(error).__name__})")
+            self._settle()
+            self._on_read(ok)
+            took = time.monotonic() - began
+            self._soon.wait(min(LONGEST, max(PERIOD - took, took / SHARE - took if ok else 0.0)))
+            self._soon.clear()
 
-    def _ask_registry(self) -> tuple[Lists | None, str | None, float | None]:
-        """The lists if there are any, what is wrong if something is, and for how long where the registry knows it."""
+    def _settle(self) -> None:
+        with self._changed:
+            self._settled = True
+            self._changed.notify_all()
+
+    def _read_lists(self) -> bool:
+        """Whether what was read is of this moment. Raises FoglineError when nothing can be read."""
+        registry = self._registry
+        self._known.begin_reading()
+        # Those that died lately too: a tile that vanishes tells nobody what happened to its camera.
+        nodes, sessions = registry.nodes(state="any"), registry.sessions()
+        algorithms = registry.algorithms()
         try:
-            # Those that died lately too: a tile that vanishes tells nobody what happened to its camera.
-            nodes = self._registry.nodes(state="any")
-            algorithms = self._registry.algorithms()
-            sessions = self._registry.sessions()
-        except FoglineError as error:
-            return None, error.detail, None
-        except Exception as error:  # the thread must live: an unforeseen answer is shown, and the log has its trace
-            log.exception("the registry's answer could not be read")
-            return None, f"the registry's answer could not be read ({type(error).__name__})", None
-        age = max((_age(part) for part in (nodes, algorithms, sessions) if part.get("stale")), default=None)
-        lists = Lists(
-            nodes=_list(nodes, "nodes"),
-            algorithms=_list(algorithms, "algorithms"),
-            sessions=_list(sessions, "sessions"),
-            true_at=time.time() - (age or 0.0),
-        )
-        return lists, None if age is None else "the registry's Redis does not answer", age
-
-    def _document(self) -> dict[str, Any]:
-        now = time.time()
-        trouble = self._trouble
-        waited = time.monotonic() - self._began_at if self._began_at is not None else 0.0
-        if trouble is None and waited > PATIENCE / 2:
-            trouble = Trouble(f"the registry at {self._registry.url} has not answered for {waited:.0f} s", now - waited)
-        if trouble is None and self._lists.true_at is None:
-            trouble = Trouble(f"waiting for the registry at {self._registry.url}", now)
-        true_at = self._lists.true_at
-        return {
-            "registry": {
-                "ok": trouble is None,
-                "url": self._registry.url,
-                "reason": trouble.reason if trouble else None,
-                "since": trouble.since if trouble else None,
+            cameras = registry.cameras()
+        except NotFound:  # a registry of an earlier version
+            cameras = {}
+        self._known.url = registry.url
+        ages = [_age(part) for part in (nodes, sessions, algorithms) if part.get("stale")]
+        self._known.read(
+            {"nodes": nodes.get("nodes"), "sessions": sessions.get("sessions")},
+            {
+                "algorithms": _list(algorithms, "algorithms"),
+                "cameras": _list(cameras, "cameras"),
+                "hosts": _list(cameras, "hosts"),
             },
-            "now": now,
-            "stale": trouble is not None,
-            "known": true_at is not None,
-            "age_seconds": None if true_at is None else round(max(0.0, now - true_at), 3),
-            "nodes": self._lists.nodes,
-            "algorithms": self._lists.algorithms,
-            "sessions": self._lists.sessions,
-        }
+            Trouble(REDIS_AWAY, time.time() - max(ages)) if ages else None,
+        )
+        return not ages
 
 
 def _list(answer: dict[str, Any], name: str) -> list[Any]:

@@ -18,6 +18,7 @@ _POLICY = (
 )
 PAGES = _POLICY.format(style="'self'")
 DESCRIPTION = _POLICY.format(style="'unsafe-inline'")  # the page that `mesh` makes of a service's calls has its own
+OTHERS = "default-src 'none'; frame-ancestors 'none'"  # should somebody open a file or an answer as if it were a page
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -43,12 +44,15 @@ def _refuse_foreign() -> None:
     # A proxy may have changed Host, so Sec-Fetch-Site, which no page can set, decides where a browser sends it.
     if site is None and origin is not None and urlsplit(origin).netloc != request.host:
         raise CrossSite(f"this came from a page of {origin!r:.100}; open the dashboard itself")
-    if request.method == "POST" and request.mimetype != "application/json":
+    if request.method in ("POST", "PATCH") and request.mimetype != "application/json":
         raise UnsupportedMedia("send JSON, with Content-Type: application/json")
 
 
 def _harden(response: Response) -> Any:
     headers = response.headers
+    if response.mimetype != "text/html":
+        headers.setdefault("Content-Security-Policy", OTHERS)
+        return response
     headers.setdefault("Content-Security-Policy", DESCRIPTION if request.path == "/docs" else PAGES)
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

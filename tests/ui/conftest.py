@@ -12,7 +12,8 @@ import requests
 from playwright.sync_api import Browser, Page
 
 from tests.processes import Running, free_port, wait_for
-from tests.ui.fakes import FakeCamera, FakeCompute, FakeRegistry
+from tests.ui.fake_registry import FakeRegistry
+from tests.ui.fakes import FakeCamera, FakeCompute
 
 
 @dataclass
@@ -42,8 +43,12 @@ class Mesh:
 class Dashboard:
     """The process, which all tests share, and the registry that it asks."""
 
-    url: str
+    running: Running
     registry: FakeRegistry
+
+    @property
+    def url(self) -> str:
+        return self.running.url
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +57,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
     registry = FakeRegistry()
     arguments = ("--registry", registry.url, "--data", str(folder / "data"))
     with Running("ui", *arguments, port=free_port(), log=folder / "ui.log") as running:
-        yield Dashboard(running.ready().url, registry)
+        yield Dashboard(running.ready(), registry)
     registry.down()
 
 

@@ -1,4 +1,4 @@
-"""A mesh of small HTTP servers that speak the contract: registry, cameras, compute nodes, with pictures that move."""
+"""Small HTTP servers that speak the contract: cameras and compute nodes, with pictures that move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -40,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.owner.answer(self)
 
-    do_POST = do_DELETE = do_GET  # noqa: N815  # http.server calls them so
+    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815  # http.server calls them so
 
     def log_message(self, format: str, *args: Any) -> None:
         """The tests' output is for the tests."""
@@ -57,11 +56,33 @@ class Handler(BaseHTTPRequestHandler):
     def send_json(self, value: Any, status: int = 200, kind: str = "application/json", **headers: str) -> None:
         self.send(status, kind, json.dumps(value).encode(), **headers)
 
+    def begin(self, content_type: str) -> None:
+        """Begin an answer without an end; `part` sends more of it."""
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+
+    def part(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def event(self, kind: str, document: Any) -> None:
+        self.part(f"event: {kind}\ndata: {json.dumps(document)}\n\n".encode())
+
     def problem(self, status: int, title: str, detail: str) -> None:
         self.send_json({"title": title, "status": status, "detail": detail}, status, "application/problem+json")
 
     def body(self) -> Any:
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+
+
+class QuietServer(ThreadingHTTPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser or a service that goes breaks connections off; what matters shows in the tests."""
 
 
 class FakeServer:
@@ -75,9 +96,7 @@ class FakeServer:
 
     def up(self) -> None:
         handler = type("Bound", (Handler,), {"owner": self})
-        ThreadingHTTPServer.allow_reuse_address = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", self._port), handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -220,128 +239,3 @@ class FakeCompute(FakeServer):
             "objects": objects,
         }
         return f"data: {json.dumps(document)}\n\n".encode()
-
-
-class FakeRegistry(FakeServer):
-    """Lists what it is told, and makes sessions on the first free node."""
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, Json] = {}
-        self.sessions: dict[str, Json] = {}
-        self.stale: float | None = None  # seconds for which its Redis has been away
-        super().__init__()
-
-    def reset(self) -> None:
-        """As it was in the beginning, at the same address."""
-        self.nodes.clear()
-        self.sessions.clear()
-        self.requests.clear()
-        self.stale = None
-        if not self.runs:
-            self.up()
-
-    # --- what it knows
-
-    def add_camera(self, camera: FakeCamera, name: str, **more: Any) -> str:
-        node_id = str(uuid.uuid4())
-        self.nodes[node_id] = {
-            **{"schema": "fogline/1", "node_id": node_id, "kind": "camera", "name": name, "host_name": "host"},
-            **{"type": "Camera", "source": "demo", "width": 640, "height": 360, "fps": 12.0, "version": "0.1.0"},
-            **{"state": "ready", "state_reason": "", "url": camera.url, "sessions": 0, "load": {"fps": 12.0}},
-            **more,
-        }
-        return node_id
-
-    def add_compute(self, node: FakeCompute, name: str, *, slots: int = 4, **more: Any) -> str:
-        node_id = str(uuid.uuid4())
-        entries: list[Json] = [
-            {"id": "yolo", "name": "Object detection (YOLO)", "category": "objectdetection", "model": "yolov3-tiny"},
-            {"id": "haar", "name": "Faces (Haar)", "category": "facialrecognition", "model": None},
-        ]
-        self.nodes[node_id] = {
-            **{"schema": "fogline/1", "node_id": node_id, "kind": "compute", "name": name, "FriendlyName": name},
-            **{"host_name": "host", "ram": "16gb", "cpu": "Intel(R) Xeon(R)", "cores": 8, "version": "0.1.0"},
-            **{"accelerators": ["openvino:cpu"], "slots": slots, "url": node.url, "sessions": 0, "load": {}},
-            **{"algorithm": [{**e, "fps": fps} for e, fps in zip(entries, (36.1, 80.0), strict=True)]},
-            **{"state": "ready", "state_reason": ""},
-            **more,
-        }
-        return node_id
-
-    def add_session(self, camera: str, algorithm: str, node_id: str | None, **more: Any) -> Json:
-        node = self.nodes[node_id] if node_id else None
-        session_id = str(uuid.uuid4())
-        base = f"{node['url']}/v1/sessions/{session_id}" if node else None
-        session: Json = {
-            **{"session_id": session_id, "state": "running" if node else "requested", "state_reason": ""},
-            **{"camera": camera, "camera_name": self.nodes[camera]["name"], "algorithm": algorithm, "token": 1},
-            **{"node": node_id, "node_name": node and node["name"], "node_url": node and node["url"]},
-            **{f"{view}_url": base and f"{base}/{view}" for view in ("stream", "snapshot", "detections", "stats")},
-            **{"why": "it had the most room: 4 of 4 slots free", "pinned": False, "viewers": 1, "fps": 12.0},
-            **{"created_at": time.time()},
-            **more,
-        }
-        self.sessions[session_id] = session
-        if node:
-            node["sessions"] += 1
-        return session
-
-    def free(self, node: Json) -> int:
-        return max(0, node["slots"] - node["sessions"]) if node["state"] == "ready" else 0
-
-    def algorithms(self) -> list[Json]:
-        found: dict[str, Json] = {}
-        for node in self.nodes.values():
-            for entry in node.get("algorithm", ()):
-                one = found.setdefault(entry["id"], {**entry, "free_slots": 0, "nodes": []})
-                one["free_slots"] += self.free(node)
-                one["nodes"].append(
-                    {
-                        **{"id": node["node_id"], "name": node["name"], "fps": entry["fps"], "model": entry["model"]},
-                        **{"free_slots": self.free(node), "state": node["state"]},
-                        **{"state_reason": node["state_reason"], "original": False},
-                    }
-                )
-        return list(found.values())
-
-    # --- its calls
-
-    def route(self, request: Handler, method: str, path: str) -> None:
-        lists: dict[str, Callable[[], list[Json]]] = {
-            "nodes": lambda: [{**n, "last_seen": time.time()} for n in self.nodes.values()],
-            "algorithms": self.algorithms,
-            "sessions": lambda: [s for s in self.sessions.values() if s["state"] != "ended"],
-        }
-        name, _, ident = path.removeprefix("/v1/").partition("/")
-        if method == "GET" and not ident and name in lists:
-            stale = {"stale": self.stale is not None, "next_cursor": None}
-            request.send_json({name: lists[name](), **stale, **({"age_seconds": self.stale} if self.stale else {})})
-        elif method == "POST" and path == "/v1/sessions":
-            self.open(request, request.body())
-        elif name == "sessions" and ident in self.sessions:
-            if method == "DELETE":
-                self.end(ident)
-                request.send(204, "application/json", b"")
-            else:
-                request.send_json(self.sessions[ident])
-        else:
-            request.problem(404, "Not found", f"unknown session {ident!r}")
-
-    def open(self, request: Handler, wish: Json) -> None:
-        able = [
-            n
-            for n in self.nodes.values()
-            if any(e["id"] == wish["algorithm"] for e in n.get("algorithm", ()))
-            and wish.get("node") in (None, n["node_id"], n["name"])
-            and self.free(n)
-        ]
-        if not able:
-            request.problem(503, "No free slot", f"no free slot for {wish['algorithm']}: every node is full")
-            return
-        request.send_json(self.add_session(wish["camera"], wish["algorithm"], able[0]["node_id"]), 201)
-
-    def end(self, session_id: str) -> None:
-        session = self.sessions[session_id]
-        if session["node"] and session["state"] != "ended":
-            self.nodes[session["node"]]["sessions"] -= 1
-        session |= {"state": "ended", "state_reason": "ended by request"}

@@ -87,12 +87,12 @@ def test_a_session_is_started_and_stopped(mesh: Mesh) -> None:
     assert made.status_code == 201
     session = made.json()
     assert session["node"] == mesh.compute_id
-    assert [s["session_id"] for s in overview(mesh)["sessions"]] == [session["session_id"]]
+    wait_for(lambda: [s["session_id"] for s in overview(mesh)["sessions"]] == [session["session_id"]], 2, "session")
     address = f"{mesh.ui}/api/sessions/{session['session_id']}"
     assert requests.get(address, timeout=10).json()["algorithm"] == "yolo"
     assert requests.delete(address, timeout=10).status_code == 204
     assert requests.delete(f"{mesh.ui}/api/sessions/never-was", timeout=10).status_code == 204
-    assert overview(mesh)["sessions"] == []
+    wait_for(lambda: overview(mesh)["sessions"] == [], 2, "no session")
 
 
 def test_what_the_registry_refuses_is_passed_on_in_its_words(mesh: Mesh) -> None:
@@ -222,13 +222,16 @@ def test_missing_libraries_are_told_with_the_remedy(tmp_path: Path) -> None:
     """The page says what to run, and readiness says the same."""
     from prometheus_client import CollectorRegistry  # noqa: PLC0415
 
+    from mesh.audience import Audience  # noqa: PLC0415
     from mesh.client import RegistryClient  # noqa: PLC0415
     from ui.app import create_app  # noqa: PLC0415
     from ui.assets import STATIC, Assets  # noqa: PLC0415
     from ui.overview import Overview  # noqa: PLC0415
 
     client = RegistryClient("http://127.0.0.1:9")
-    page = create_app(client, Overview(client), Assets(STATIC, tmp_path), CollectorRegistry()).test_client()
+    page = create_app(
+        client, Overview(client, Audience(9, None, lambda: None)), Assets(STATIC, tmp_path), CollectorRegistry()
+    ).test_client()
     for path in ("/", "/readyz"):
         answer = page.get(path)
         assert answer.status_code == 503

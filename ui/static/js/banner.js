@@ -1,5 +1,6 @@
 /** The line under the header that says when what the page shows is not of this moment. */
 
+import { t } from "./i18n.js";
 import { partsOf, setText, show } from "./dom.js";
 import { duration, sentence } from "./words.js";
 
@@ -11,14 +12,16 @@ export function showBanner(overview) {
   document.body.classList.toggle("stale", away);
   if (away) {
     const { what, reason, next } = partsOf(banner);
-    setText(what, overview.lost ? "The dashboard is away." : "The registry is away.");
-    setText(reason, `${sentence(overview.registry.reason ?? "no reason is known")}.`);
+    setText(what, overview.lost ? t("The dashboard's server does not answer.") : t("The registry is away."));
+    setText(reason, overview.registry.reason ? `${sentence(overview.registry.reason)}.` : "");
     const seconds = Date.now() / 1000 - (overview.registry.since ?? Date.now() / 1000);
     setText(
       next,
       overview.known
-        ? `You see what was known ${duration(seconds)} ago; streams that run go on. This page goes on by itself when it is back.`
-        : "This page goes on by itself when it is there.",
+        ? t("You see what was known {time} ago; streams that run go on. This page goes on by itself when it is back.", {
+            time: duration(seconds),
+          })
+        : t("This page goes on by itself when it is there."),
     );
   }
   show(banner, away);

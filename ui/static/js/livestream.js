@@ -1,5 +1,7 @@
 /** The live picture and the detections of one session, which find their way back after any break. */
 
+import { t } from "./i18n.js";
+
 const PATIENCE = 1000; // ms without a frame's detections after which the node counts as gone
 const START = 3000; // ms, the same until the second frame: a camera may be slow to begin, or slow by nature
 const INTERVALS = 3; // of the stream's own from one frame to the next: who watches a slow one waits longer
@@ -49,10 +51,11 @@ export class LiveStream {
     this.events = null;
     image.addEventListener("error", () => {
       image.classList.add("broken"); // the browser's own sign for that is no picture
-      if (this.running) this.again("The picture broke off");
+      if (this.running) this.again(t("The picture broke off"));
     });
     image.addEventListener("load", () => image.classList.remove("broken"));
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.start()));
+    this.over = new AbortController(); // else the page would hold on to every stream that there was
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.start()), { signal: this.over.signal });
   }
 
   start() {
@@ -77,6 +80,7 @@ export class LiveStream {
 
   stop() {
     this.stopped = true;
+    this.over.abort();
     this.pause();
   }
 
@@ -120,7 +124,7 @@ export class LiveStream {
       first = false;
     };
     events.onerror = () => {
-      if (events === this.events) this.again("The connection to the node broke off");
+      if (events === this.events) this.again(t("The connection to the node broke off"));
     };
   }
 
@@ -153,7 +157,7 @@ export class LiveStream {
     if (quiet <= this.patience()) return;
     this.asking = true;
     this.flowing = false;
-    this.tell.onTrouble(`No picture for ${Math.round(quiet / 1000)} s`);
+    this.tell.onTrouble(t("No picture for {n} s", { n: Math.round(quiet / 1000) }));
     await this.tell.onSilence();
     this.asking = false;
     if (!this.running || performance.now() - this.heard < quiet) return; // it came back by itself meanwhile

@@ -1,7 +1,8 @@
-/** What a stream does, measured from the frames' detections as they arrive. */
+/** What a stream does now, measured from the frames' detections as they arrive. */
 
 const WINDOW = 2000; // ms over which frames are counted
 const SMOOTH = 0.15; // weight of a new value: numbers that can be read
+const SLOW = 2; // frames that are counted in any case: a stream may have one in five seconds
 
 export class Meter {
   constructor() {
@@ -17,21 +18,24 @@ export class Meter {
     this.latency = null;
   }
 
-  /** @param {import("./livestream.js").Detections} detections */
-  add(detections) {
+  /** @param {import("./livestream.js").Detections} detections @param {number} [latency] ms, the node's own word when missing */
+  add(detections, latency = detections.age_ms) {
     const now = performance.now();
     this.arrivals.push(now);
-    while (this.arrivals[0] < now - WINDOW) this.arrivals.shift();
-    this.inference = smooth(this.inference, detections.inference_ms);
-    this.latency = smooth(this.latency, detections.age_ms);
+    while (this.arrivals.length > SLOW && this.arrivals[0] < now - WINDOW) this.arrivals.shift();
+    if (!detections.gated) this.inference = smooth(this.inference, detections.inference_ms);
+    this.latency = smooth(this.latency, latency);
   }
 
   /** Frames a second; null before there are enough to say. */
   get fps() {
+    const intervals = this.arrivals.length - 1;
+    if (intervals < 1) return null;
+    const [first, last] = [this.arrivals[0], this.arrivals[intervals]];
     const now = performance.now();
-    const recent = this.arrivals.filter((at) => at > now - WINDOW);
-    if (recent.length < 2) return null;
-    return ((recent.length - 1) * 1000) / (recent[recent.length - 1] - recent[0]);
+    // A stream that ceases must not keep its rate.
+    const late = now - last > Math.max(WINDOW, (2 * (last - first)) / intervals);
+    return (intervals * 1000) / ((late ? now : last) - first);
   }
 }
 

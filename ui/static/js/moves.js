@@ -1,6 +1,7 @@
 /** What people read of a session's moves from node to node. */
 
 import { say, speak } from "./dom.js";
+import { t } from "./i18n.js";
 import { clock } from "./words.js";
 
 /** @typedef {{from: string, to: string, at: number}} Move  names of nodes, and Unix seconds */
@@ -24,7 +25,7 @@ export function lastMove(steps = []) {
 
 /** @param {HTMLElement} line @param {Move | null} move */
 export function showMove(line, move) {
-  say(line, move && `Moved from ${move.from} to ${move.to} at ${clock(move.at)}`);
+  say(line, move && t("Moved from {from} to {to} at {time}", { from: move.from, to: move.to, time: clock(move.at) }));
 }
 
 /** @param {HTMLElement} line @param {Move} move one that has just happened */

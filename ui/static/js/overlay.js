@@ -1,10 +1,12 @@
 /** Boxes drawn by the browser over the camera's own stream: the node then makes no picture at all. */
 
 import { setAttribute } from "./dom.js";
+import { n } from "./i18n.js";
 
 // The node's own colours, so that a label looks the same wherever it is drawn (compute_node/annotate.py).
 const PALETTE = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"];
 const DARK_INK = new Set(["#e69f00", "#56b4e9", "#f0e442", "#cc79a7"]);
+const LABEL_LIMIT = 40; // characters: a long code must not cover the picture
 const REFERENCE = 720; // pixels of the shorter side at which lines are 2 pixels wide
 
 export class Overlay {
@@ -38,7 +40,8 @@ export class Overlay {
       const colour = PALETTE[crc32(label) % PALETTE.length];
       context.strokeStyle = context.fillStyle = colour;
       context.strokeRect(left, top, right - left, bottom - top);
-      const text = confidence >= 1 ? label : `${label} ${Math.round(confidence * 100)}%`;
+      const name = label.length <= LABEL_LIMIT ? label : `${label.slice(0, LABEL_LIMIT - 1)}…`;
+      const text = confidence >= 1 ? name : `${name} ${Math.round(confidence * 100)}%`;
       const wide = context.measureText(text).width + 2 * pad;
       const tall = pixels + 2 * pad;
       const x = Math.max(0, Math.min(left, width - wide));
@@ -47,7 +50,7 @@ export class Overlay {
       context.fillStyle = DARK_INK.has(colour) ? "#000" : "#fff";
       context.fillText(text, x + pad, y + pad);
     }
-    setAttribute(canvas, "aria-label", `${detections.objects.length} found`);
+    setAttribute(canvas, "aria-label", n(detections.objects.length, "{n} object found", "{n} objects found"));
   }
 }
 

@@ -1,4 +1,9 @@
-/** Numbers and times as people read them. */
+/** Numbers and times as people read them, in the page's language and the viewer's zone. */
+
+import { language, t } from "./i18n.js";
+
+const CLOCK = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { day: "numeric", month: "short" });
 
 /** @param {number} value frames a second */
 export function rate(value) {
@@ -10,25 +15,28 @@ export function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
 }
 
+/** @param {number} value milliseconds */
+export function milliseconds(value) {
+  return value >= 9.95 ? String(Math.round(value)) : value >= 0.095 ? value.toFixed(1) : value.toFixed(2);
+}
+
 /** @param {number} seconds */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  return `${Math.round(s / 3600)} h`;
+  if (s < 90) return t("{n} s", { n: s });
+  if (s < 5400) return t("{n} min", { n: Math.round(s / 60) });
+  if (s < 129_600) return t("{n} h", { n: Math.round(s / 3600) });
+  return t("{n} d", { n: Math.round(s / 86_400) });
 }
 
-/** The time of day. @param {number} at Unix seconds */
+/** The time of day, with the day when that is another than today. @param {number} at Unix seconds */
 export function clock(at) {
-  return new Date(at * 1000).toLocaleTimeString("en-GB");
+  const then = new Date(at * 1000);
+  const time = CLOCK.format(then);
+  return then.toDateString() === new Date().toDateString() ? time : `${DAY.format(then)}, ${time}`;
 }
 
-/** @param {number} count @param {string} one @param {string} [more] */
-export function many(count, one, more) {
-  return `${count} ${count === 1 ? one : (more ?? one + "s")}`;
-}
-
-/** @param {(string | null | undefined | false)[]} facts */
+/** @param {(string | null | undefined | false | 0)[]} facts */
 export function joined(facts) {
   return facts.filter(Boolean).join(" · ");
 }
@@ -42,6 +50,6 @@ export function sentence(words) {
 export function whereToStart(registry) {
   const local = /^https?:\/\/(127\.|localhost|\[::1\])/.test(registry);
   return local
-    ? "on this computer (for others to join, start Fogline with --host 0.0.0.0)"
-    : "on any computer of this network";
+    ? t("on this computer (for others to join, start Fogline with --host 0.0.0.0)")
+    : t("on any computer of this network");
 }

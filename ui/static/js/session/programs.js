@@ -1,6 +1,7 @@
 /** Lines with which other programs open a session, to copy. */
 
-import { setAttribute, setText, speak, stamp } from "./dom.js";
+import { setAttribute, setText, speak, stamp } from "../dom.js";
+import { t } from "../i18n.js";
 
 const SHOWN = 1500; // ms for which a copied line says so
 
@@ -8,14 +9,16 @@ const SHOWN = 1500; // ms for which a copied line says so
 function lines(session) {
   const base = `${window.location.origin}/sessions/${encodeURIComponent(session)}`;
   return [
-    ["Stream (MJPEG)", `${base}/stream`],
-    ["Newest picture", `${base}/snapshot`],
-    ["Detections (SSE)", `${base}/detections`],
-    ["In a page", `<img src="${base}/stream" alt="">`],
-    ["curl", `curl -L -o snapshot.jpg ${base}/snapshot`],
-    ["curl, detections", `curl -NL ${base}/detections`],
+    [t("Stream (MJPEG)"), `${base}/stream`],
+    [t("Newest picture"), `${base}/snapshot`],
+    [t("Detections (SSE)"), `${base}/detections`],
+    [t("In a page"), `<img src="${base}/stream" alt="">`],
+    [t("curl, newest picture"), `curl -L -o snapshot.jpg ${base}/snapshot`],
+    [t("curl, detections"), `curl -NL ${base}/detections`],
+    [t("Python, detections"), `python3 -c 'import requests; [print(line.decode()) for line in requests.get("${base}/detections", stream=True).iter_lines() if line]'`],
     ["OpenCV", `cv2.VideoCapture("${base}/stream")`],
     ["VLC", `vlc ${base}/stream`],
+    ["FFmpeg", `ffplay -fflags nobuffer ${base}/stream`],
   ];
 }
 
@@ -26,10 +29,10 @@ export function listPrograms(container, session) {
     setText(parts.name, name);
     setText(parts.text, text);
     setAttribute(parts.text, "aria-label", `${name}: ${text}`);
-    setAttribute(parts.copy, "aria-label", `Copy: ${name}`);
+    setAttribute(parts.copy, "aria-label", t("Copy: {name}", { name }));
     parts.copy.addEventListener("click", async () => {
       const copied = await copy(text, parts.text);
-      speak(copied ? `${name} copied` : "Press Ctrl and C to copy");
+      speak(copied ? t("{name} copied", { name }) : t("Press Ctrl and C to copy"));
       root.classList.toggle("copied", copied);
       window.setTimeout(() => root.classList.remove("copied"), SHOWN);
     });

@@ -1,15 +1,17 @@
 /** The objects in the picture now: how many of each, and each with its confidence. */
 
-import { setText, show, stamp } from "./dom.js";
-import { reconcile } from "./keyed.js";
+import { setText, show, stamp } from "../dom.js";
+import { n, t } from "../i18n.js";
+import { reconcile } from "../keyed.js";
 
-const LISTED = 12; // objects listed one by one
+const LISTED = 30; // objects listed one by one
 
-/** @param {import("./dom.js").Parts} parts @param {import("./livestream.js").Found[]} objects */
+/** @param {import("../dom.js").Parts} parts @param {import("../livestream.js").Found[] | null} objects null: no picture */
 export function showFound(parts, objects) {
+  const found = objects ?? [];
   /** @type {Map<string, number>} */
   const counts = new Map();
-  for (const { label } of objects) counts.set(label, (counts.get(label) ?? 0) + 1);
+  for (const { label } of found) counts.set(label, (counts.get(label) ?? 0) + 1);
   reconcile(
     parts.counts,
     [...counts].sort(([a], [b]) => (a < b ? -1 : 1)),
@@ -21,7 +23,7 @@ export function showFound(parts, objects) {
     },
   );
   // By place in the list, not by object: rows change their words and stay where they are.
-  const listed = [...objects].sort((a, b) => (a.label < b.label ? -1 : a.label > b.label ? 1 : b.confidence - a.confidence));
+  const listed = [...found].sort((a, b) => (a.label < b.label ? -1 : a.label > b.label ? 1 : b.confidence - a.confidence));
   reconcile(
     parts.objects,
     listed.slice(0, LISTED).map((object, place) => ({ object, place })),
@@ -34,6 +36,11 @@ export function showFound(parts, objects) {
       entry.parts.bar.style.inlineSize = `${percent}%`;
     },
   );
-  setText(parts.total, objects.length ? String(objects.length) : "");
-  show(parts.nothing, objects.length === 0);
+  setText(parts.total, found.length ? String(found.length) : "");
+  const more = found.length - LISTED;
+  setText(
+    parts.nothing,
+    more > 0 ? n(more, "and {n} more", "and {n} more") : objects ? t("Nothing is found in it.") : t("No picture yet."),
+  );
+  show(parts.nothing, found.length === 0 || more > 0);
 }
