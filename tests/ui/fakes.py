@@ -157,6 +157,7 @@ class FakeCamera(FakeServer):
     def stream(self, request: Handler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", multipart.CONTENT_TYPE)
+        request.send_header("Access-Control-Allow-Origin", "*")
         request.send_header("Connection", "close")
         request.end_headers()
         request.close_connection = True

@@ -12,7 +12,7 @@ from tests.ui.conftest import Mesh, Watch
 
 def loaded(image: Locator) -> bool:
     """Whether the picture has come."""
-    return bool(image.evaluate("image => image.naturalWidth > 0 && !image.hidden"))
+    return bool(image.evaluate("image => (image.naturalWidth ?? image.width) > 0 && !image.hidden"))
 
 
 def moves(image: Locator) -> bool:
@@ -31,7 +31,7 @@ def number(of: Locator) -> Callable[[], float | None]:
 
 def live(page: Page) -> None:
     """The session page shows a moving picture and its frame rate."""
-    image = page.locator(".stage img")
+    image = page.locator(".stage .live")
     wait_for(lambda: loaded(image), 10, "live picture")
     expect(page.locator(".stage .cover")).to_be_hidden()
     assert moves(image)

@@ -134,7 +134,7 @@ def test_a_killed_node_is_replaced_without_a_click(mesh: RealMesh, page: Page) -
     cover = page.locator(".stage .cover")
     expect(cover).to_contain_text(f"Node {name} gives no pictures; moving …")
     expect(cover).to_be_hidden()
-    image = page.locator(".stage img")
+    image = page.locator(".stage .live")
     assert loaded(image)
     assert moves(image)
     now = mesh.read(made["session_id"])

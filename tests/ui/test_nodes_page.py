@@ -70,7 +70,7 @@ def cell(page: Page, camera: str, node: str) -> Locator:
 
 
 def clean(watch: Watch, ui: str) -> None:
-    assert watch.complaints == []
+    assert watch.complaints == [], watch.complaints
     assert watch.origins == {ui}
 
 
@@ -194,6 +194,7 @@ def test_a_moving_session_stands_at_both_nodes(mesh: Mesh, page: Page) -> None:
     other = mesh.registry.add_compute(mesh.compute, "Annex")
     session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)
     opened(page, mesh.ui)
+    expect(page.locator("#matrix thead")).to_contain_text("Annex")  # a column that comes later would shift the others
     expect(cell(page, "Press line 3", "Press shop 2")).to_have_text("yolo")
     session |= {"state": "moving", "following": other}
     expect(cell(page, "Press line 3", "Press shop 2")).to_contain_text("to Annex")
@@ -317,3 +318,18 @@ def test_a_suspected_network_is_told(mesh: Mesh, page: Page) -> None:
     page.route("**/api/events", lambda route: route.abort())  # what came with the page stays
     opened(page, mesh.ui)
     expect(page.locator("#totals .notice")).to_contain_text("the network is suspected")
+
+
+def test_other_pages_lead_to_the_form(mesh: Mesh, page: Page, watch: Watch) -> None:
+    """`/?start=CAMERA&node=NODE` opens it with both chosen; closing and reloading asks for nothing again."""
+    page.goto(f"{mesh.ui}/?start={mesh.camera_id}&node={mesh.compute_id}", wait_until="commit")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("[name=camera]")).to_have_value(mesh.camera_id)
+    expect(dialog.get_by_role("radio", name="Press shop 2")).to_be_checked()
+    page.keyboard.press("Escape")
+    page.reload(wait_until="commit")
+    expect(page.locator("li.tile")).to_have_count(1)
+    expect(dialog).to_be_hidden()
+    page.goto(f"{mesh.ui}/?algorithm=haar", wait_until="commit")
+    expect(dialog.get_by_role("radio", name="Faces (Haar)")).to_be_checked()
+    assert watch.complaints == [], watch.complaints

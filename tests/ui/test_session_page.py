@@ -225,8 +225,8 @@ def test_boxes_are_drawn_in_the_browser_over_the_cameras_own_stream(mesh: Mesh, 
     opened(mesh, page)
     page.get_by_role("switch").check()
     wait_for(lambda: any("/stream.jpg" in one for one in mesh.camera.requests), 5, "the camera's stream")
-    wait_for(lambda: page.locator(".stage canvas").evaluate(EDGE)[3] > 0, 5, "the box's right edge")
-    assert page.locator(".stage canvas").evaluate("canvas => [canvas.width, canvas.height]") == [640, 360]
+    wait_for(lambda: page.locator(".stage .boxes").evaluate(EDGE)[3] > 0, 5, "the box's right edge")
+    assert page.locator(".stage .boxes").evaluate("canvas => [canvas.width, canvas.height]") == [640, 360]
     mesh.compute.requests.clear()
     page.reload(wait_until="commit")
     flowing(page)
@@ -234,7 +234,7 @@ def test_boxes_are_drawn_in_the_browser_over_the_cameras_own_stream(mesh: Mesh, 
     page.keyboard.press("b")
     expect(page.get_by_role("switch")).not_to_be_checked()
     wait_for(lambda: any("/stream" in one for one in mesh.compute.requests), 5, "the node's own pictures")
-    expect(page.locator(".stage canvas")).to_be_hidden()
+    expect(page.locator(".stage .boxes")).to_be_hidden()
     clean(mesh, watch)
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.processes import wait_for
 from tests.ui.accessibility import axe
 from tests.ui.conftest import Mesh, Watch
-from tests.ui.fakes import FakeCamera, FakeCompute, Handler
+from tests.ui.fakes import FakeCamera, FakeCompute
 from tests.ui.test_browser import clean, moves
 
 HIDE = """hidden => {
@@ -42,19 +42,6 @@ def opened(mesh: Mesh, page: Page, tiles: int = 1) -> None:
     """The wall, with so many tiles."""
     page.goto(mesh.ui, wait_until="commit")
     expect(page.locator(".tile")).to_have_count(tiles)
-
-
-@pytest.fixture
-def mesh(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> Mesh:
-    """Its camera lets pages of elsewhere read its stream, as camera nodes do."""
-
-    def opened(request: Handler) -> None:
-        if request.path.startswith("/stream.jpg"):
-            request.send_header("Access-Control-Allow-Origin", "*")
-        super(Handler, request).end_headers()
-
-    monkeypatch.setattr(Handler, "end_headers", opened)
-    return mesh
 
 
 @pytest.fixture

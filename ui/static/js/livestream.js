@@ -25,7 +25,7 @@ const FLOWS = 500; // ms: with a younger frame there is nothing to mend
  */
 export class LiveStream {
   /**
-   * @param {HTMLImageElement} image
+   * @param {import("./mjpeg.js").MovingPicture} image
    * @param {string} session
    * @param {{onFrame: (detections: Detections) => void, onFlow: () => void, onTrouble: (words: string) => void,
    *   onSilence: () => Promise<void>}} tell
@@ -50,10 +50,8 @@ export class LiveStream {
     /** @type {EventSource | null} */
     this.events = null;
     image.addEventListener("error", () => {
-      image.classList.add("broken"); // the browser's own sign for that is no picture
       if (this.running) this.again(t("The picture broke off"));
     });
-    image.addEventListener("load", () => image.classList.remove("broken"));
     this.over = new AbortController(); // else the page would hold on to every stream that there was
     document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.start()), { signal: this.over.signal });
   }
@@ -145,7 +143,6 @@ export class LiveStream {
     this.tries = this.inVain = 0;
     if (!this.flowing && this.image.naturalWidth > 0) {
       this.flowing = true;
-      this.image.classList.remove("broken");
       this.tell.onFlow();
     }
     this.tell.onFrame(detections);

@@ -10,12 +10,10 @@ const LONGEST = 16 * 1024 * 1024; // bytes of a part: more is none of ours
 /** To LiveStream and others it is what an <img> would be: `src`, `load` with the first picture, `error` at its end. */
 export class MovingPicture extends EventTarget {
   /**
-   * @param {HTMLElement} element holds what is drawn, and takes classes
    * @param {(picture: Blob, headers: Map<string, string>) => Promise<void>} draw headers: of the part, names in lower case
    */
-  constructor(element, draw) {
+  constructor(draw) {
     super();
-    this.classList = element.classList;
     this.drawPart = draw;
     this.naturalWidth = 0; // as of an <img>: more than 0 once a picture is there
     this.address = "";

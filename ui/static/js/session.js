@@ -140,8 +140,9 @@ class SessionPage {
     this.name(found, overview);
     this.paintState();
     parts.stop.disabled = overview.stale;
-    const address = overview.nodes.find((node) => node.node_id === found.camera)?.url;
-    this.stage.update(found, address ? `${address}/stream.jpg` : "");
+    const camera = overview.nodes.find((node) => node.node_id === found.camera);
+    // One of the original's cameras lets no page of elsewhere read its pictures.
+    this.stage.update(found, camera?.url && !camera.original ? `${camera.url}/stream.jpg` : "");
     this.stage.start();
   }
 
@@ -154,7 +155,7 @@ class SessionPage {
     const title = t("{what} on {camera}", names);
     setText(parts.title, title);
     document.title = `${title} · Fogline`;
-    setAttribute(parts.live, "alt", t("What {what} finds on {camera}, live", names));
+    setAttribute(parts.live, "aria-label", t("What {what} finds on {camera}, live", names));
     setText(parts.node, found.node_name ?? t("none yet"));
     if (found.node) setAttribute(parts.node, "href", `/nodes#${encodeURIComponent(found.node)}`);
     else parts.node.removeAttribute("href");

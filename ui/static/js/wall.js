@@ -122,6 +122,17 @@ onKey("?", () => help.showModal());
 
 // --- all of it
 
+/** Another page may send people here to start something: `/?start=CAMERA&node=NODE`, `/?algorithm=ID`. */
+function startAsAsked() {
+  const asked = new URLSearchParams(window.location.search);
+  const camera = asked.get("start") ?? undefined;
+  const algorithm = asked.get("algorithm") ?? undefined;
+  if (!camera && !algorithm) return;
+  window.history.replaceState(null, "", "/"); // reloading the page is no new wish
+  dialog.open({ camera, algorithm, node: asked.get("node") ?? undefined });
+}
+
+let asked = false;
 showLayout();
 letDrag(tiles);
 watchOverview((overview) => {
@@ -129,6 +140,10 @@ watchOverview((overview) => {
   tiles.render(overview);
   palette.render(overview);
   dialog.render(overview);
+  if (!asked && overview.known && !overview.stale && overview.algorithms.length) {
+    asked = true;
+    startAsAsked();
+  }
   const none = tiles.places.length === 0;
   show(parts.waiting, !overview.known && (overview.registry.ok || Boolean(overview.first)));
   show(parts.empty, overview.known && none);

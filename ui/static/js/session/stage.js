@@ -6,7 +6,9 @@ import { t } from "../i18n.js";
 import { keep, recall } from "../kept.js";
 import { onKey } from "../keys.js";
 import { LiveStream } from "../livestream.js";
+import { MovingPicture } from "../mjpeg.js";
 import { Overlay } from "../overlay.js";
+import { Painting } from "../painting.js";
 import { sentence } from "../words.js";
 
 const COVER = 400; // ms without pictures after which the page says so: a planned move is over before
@@ -32,7 +34,9 @@ export class Stage {
     this.verdict = ""; // what the registry made of it that no pictures come
     this.covering = 0;
     this.overlay = new Overlay(parts.boxes);
-    this.stream = new LiveStream(parts.live, id, {
+    const painting = new Painting(parts.live);
+    this.picture = new MovingPicture((picture) => painting.draw(picture));
+    this.stream = new LiveStream(this.picture, id, {
       onFrame: (detections) => {
         if (!parts.boxes.hidden) this.overlay.draw(detections);
         tell.onFrame(detections);

@@ -5,7 +5,7 @@ import { n, t } from "../i18n.js";
 import { reconcile } from "../keyed.js";
 import { camerasOf, KINDS } from "./known.js";
 import { paint } from "../state.js";
-import { Pictures } from "../wall/pictures.js";
+import { Pictures } from "../pictures.js";
 import { isNumber, joined, rate, sentence, whereToStart } from "../words.js";
 
 const PERIOD = 2000; // ms between two pictures: enough to know the place by

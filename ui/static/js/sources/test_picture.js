@@ -2,7 +2,7 @@
 
 import { say, setAttribute, setText, show } from "../dom.js";
 import { t } from "../i18n.js";
-import { Pictures } from "../wall/pictures.js";
+import { Pictures } from "../pictures.js";
 import { isNumber, joined, rate, sentence } from "../words.js";
 
 /** What to do about a reason, by the words that camera hosts use. @type {[RegExp, string][]} */

@@ -1,6 +1,6 @@
 /** How many tiles are seen at once, and how large that makes them. */
 
-import { keep, recall } from "./kept.js";
+import { keep, recall } from "../kept.js";
 
 const NAME = "wall.layout";
 const USUAL = "9";

@@ -10,7 +10,7 @@ const SILENCE = 3000; // ms without a frame after which a camera's stream counts
 const RETRY = 2000; // ms until it is opened again; single pictures are shown meanwhile
 const CHECK = 500; // ms between two looks at the clock
 
-/** @typedef {import("./pictures.js").Pictures} Pictures */
+/** @typedef {import("../pictures.js").Pictures} Pictures */
 /** @typedef {{onFrame: (signal: string | null) => void, onTrouble: () => void}} CameraTell  signal: why the picture is none */
 /**
  * @typedef {{onFrame: (detections: import("../livestream.js").Detections) => void, onFlow: () => void,
@@ -28,7 +28,7 @@ export class CameraMotion {
     this.address = `${url}/stream.jpg?width=${width}&fps=${FPS}`;
     this.heard = 0;
     this.retry = 0;
-    this.picture = new MovingPicture(this.frame, async (blob, headers) => {
+    this.picture = new MovingPicture(async (blob, headers) => {
       await pictures.draw(blob);
       if (!this.picture.src) return; // it has just been ended
       this.heard = performance.now();
@@ -80,8 +80,8 @@ export class SessionMotion {
     this.frame = pictures.frame;
     /** @type {Overlay | null} */
     this.overlay = null;
-    const picture = new MovingPicture(this.frame, (blob) => pictures.draw(blob));
-    this.stream = new LiveStream(/** @type {any} */ (picture), session, {
+    const picture = new MovingPicture((blob) => pictures.draw(blob));
+    this.stream = new LiveStream(picture, session, {
       onSilence: tell.onSilence,
       onFrame: (detections) => {
         this.overlay?.draw(detections);

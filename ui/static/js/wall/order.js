@@ -1,6 +1,6 @@
 /** The order of the tiles as somebody arranged them, remembered by this browser. */
 
-import { keep, recall } from "./kept.js";
+import { keep, recall } from "../kept.js";
 
 const NAME = "wall.order";
 const MOST = 1000; // keys: those that are not there keep their place for when they come back, but not for ever

@@ -46,7 +46,7 @@ export class Rescue {
     return Math.max(PATIENCE, INTERVALS * usual, fps > 0 ? (INTERVALS * 1000) / fps : START);
   }
 
-  /** Whether it is the node that is gone. @param {import("./request.js").NoPicture} trouble @param {string} origin */
+  /** Whether it is the node that is gone. @param {import("../still.js").NoPicture} trouble @param {string} origin */
   isDue({ kind }, origin) {
     this.unreached = kind === "unreached" ? this.unreached + 1 : 0;
     const gone = kind === "silent" || this.unreached >= UNREACHED;

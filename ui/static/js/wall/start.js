@@ -4,7 +4,7 @@ import { ANY, algorithmChoice, nodeChoices } from "./choices.js";
 import { partsOf, say, setText, show, stamp } from "../dom.js";
 import { t } from "../i18n.js";
 import { reconcile } from "../keyed.js";
-import { keep, recall } from "./kept.js";
+import { keep, recall } from "../kept.js";
 import { camerasOf } from "../sources/known.js";
 import { begin } from "./starting.js";
 import { sentence } from "../words.js";
@@ -36,13 +36,13 @@ export class StartDialog {
     });
   }
 
-  /** @param {{camera?: string, algorithm?: string}} chosen ids */
-  open({ camera, algorithm }) {
+  /** @param {{camera?: string, algorithm?: string, node?: string}} chosen ids */
+  open({ camera, algorithm, node = ANY }) {
     const { parts } = this;
     this.fillCameras();
     if (camera) parts.camera.value = camera;
     this.algorithm = algorithm ?? this.usual();
-    this.node = ANY;
+    this.node = node;
     parts.overlay.checked = recall(OVERLAY) === "yes";
     say(parts.problem, null);
     this.draw();

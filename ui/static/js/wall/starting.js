@@ -30,10 +30,10 @@ export function beginAtOnce(wish) {
   return quietly(() => begin(wish, { undo: true }));
 }
 
-/** @param {import("./places.js").Place} place with a session */
-export async function end(place) {
+/** @param {import("./places.js").Place} place with a session @returns {Promise<boolean>} whether it is stopped */
+export function end(place) {
   const { session } = place;
-  await quietly(async () => {
+  return quietly(async () => {
     await stopSession(session.session_id);
     note(t("Stopped: {title}", { title: titleOf(place) }));
     offer(() => quietly(() => begin(wishOf(session))));
@@ -47,12 +47,14 @@ function wishOf(session) {
   return /** @type {Wish} */ (Object.fromEntries(Object.entries(wish).filter(([, value]) => value)));
 }
 
-/** @param {() => Promise<any>} act */
+/** @param {() => Promise<any>} act @returns {Promise<boolean>} whether it was done; if not, a note says why */
 async function quietly(act) {
   try {
     await act();
+    return true;
   } catch (error) {
     note(sentence(/** @type {Error} */ (error).message), { tone: "bad" });
+    return false;
   }
 }
 

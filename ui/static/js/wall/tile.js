@@ -4,11 +4,11 @@ import { stamp } from "../dom.js";
 import { drawFace } from "./face.js";
 import { countsOf, objectsOf } from "./facts.js";
 import { t } from "../i18n.js";
-import { recall } from "./kept.js";
+import { recall } from "../kept.js";
 import { Meter } from "../meter.js";
 import { CameraMotion, SessionMotion } from "./motion.js";
 import { MovedLine } from "./moved.js";
-import { Pictures } from "./pictures.js";
+import { Pictures } from "../pictures.js";
 import { isReachable } from "./places.js";
 import { Rescue } from "./rescue.js";
 
@@ -17,7 +17,7 @@ const LATE = 3000; // ms for which a list may be older than what this page was t
 const NUMBERS = 250; // ms between two drawings of what changes with every frame
 
 /** @typedef {import("./places.js").Place} Place */
-/** @typedef {{onStart: (place: Place) => void, onStop: (place: Place) => void, onScreen: (tile: Tile) => void}} Tell */
+/** @typedef {{onStart: (place: Place) => void, onStop: (place: Place) => Promise<boolean>, onScreen: (tile: Tile) => void}} Tell */
 
 export class Tile {
   /** @param {Place} place @param {Tell} tell */
@@ -30,6 +30,8 @@ export class Tile {
     this.what = ""; // whose pictures these are
     this.usable = false;
     this.selected = false;
+    /** @type {string | undefined} */
+    this.stopping = undefined; // a session's id: it is asked for nothing any more
     this.picturesCome = false; // what is shown is of now
     this.own = false; // and not of the camera or session that stood here before
     this.noSignal = "";
@@ -53,7 +55,7 @@ export class Tile {
     });
     root.dataset.key = place.key;
     parts.start.addEventListener("click", () => tell.onStart(this.place));
-    parts.stop.addEventListener("click", () => tell.onStop(this.place));
+    parts.stop.addEventListener("click", () => this.stop());
     parts.screen.addEventListener("click", () => tell.onScreen(this));
   }
 
@@ -98,7 +100,7 @@ export class Tile {
   aim() {
     const { session, camera } = this.place;
     if (session) {
-      this.pictures.aim(session.snapshot_url ?? "");
+      this.pictures.aim(session.session_id === this.stopping ? "" : (session.snapshot_url ?? ""));
       this.pictures.patience = this.rescue.patience(this.pictures.usual, session.fps);
     } else {
       const gone = !camera?.url || camera.state === "dead";
@@ -127,7 +129,7 @@ export class Tile {
   /** See that it is in motion if it shall be. */
   move() {
     const { session, camera } = this.place;
-    const wanted = this.selected && this.pictures.seen;
+    const wanted = this.selected && this.pictures.seen && !(session && session.session_id === this.stopping);
     const boxes = session && recall("overlay") === "yes" && isReachable(this.place) ? `${this.cameraUrl()}/stream.jpg` : "";
     let of = "";
     if (wanted && session) of = `${session.session_id} ${boxes}`;
@@ -189,9 +191,17 @@ export class Tile {
     this.draw();
   }
 
+  async stop() {
+    this.stopping = this.place.session?.session_id;
+    this.update(this.place, this.usable);
+    if (await this.tell.onStop(this.place)) return;
+    this.stopping = undefined;
+    this.update(this.place, this.usable);
+  }
+
   // --- with pictures or without
 
-  /** @param {import("./request.js").Stamps} stamps */
+  /** @param {import("../still.js").Stamps} stamps */
   pictured({ signal, age, objects }) {
     if (this.place.session) {
       this.rescue.pictured(this.pictures.origin);
@@ -210,7 +220,7 @@ export class Tile {
     this.covering = 0;
   }
 
-  /** @param {import("./request.js").NoPicture} trouble */
+  /** @param {import("../still.js").NoPicture} trouble */
   lacking(trouble) {
     const { session } = this.place;
     if (session && this.rescue.isDue(trouble, this.pictures.origin)) this.haveMoved();

@@ -1,6 +1,6 @@
 /** One picture of a node, with what the node says of it. */
 
-import { t } from "../i18n.js";
+import { t } from "./i18n.js";
 
 /** @typedef {{signal: string | null, age: number | null, objects: string | null}} Stamps
  *   signal: why the picture is none. age: ms from its capture to its publication. objects: as in X-Objects; null where

@@ -5,7 +5,8 @@
  * Nothing queues up; where the node or this machine is slow, pictures come less often.
  */
 
-import { NoPicture, load, loadPlain, unreadable } from "./request.js";
+import { Painting } from "./painting.js";
+import { NoPicture, load, loadPlain, unreadable } from "./still.js";
 
 const PACE = 550; // ms between two pictures: enough to see movement
 const SLOWEST = 2000; // ms, the same on a machine that does not keep up
@@ -78,11 +79,11 @@ function count(origin, by) {
 export class Pictures {
   /**
    * @param {HTMLCanvasElement} canvas where they are drawn
-   * @param {{onPicture: (stamps: import("./request.js").Stamps) => void, onTrouble: (trouble: NoPicture) => void, onSight: (seen: boolean) => void}} tell
+   * @param {{onPicture: (stamps: import("./still.js").Stamps) => void, onTrouble: (trouble: NoPicture) => void, onSight: (seen: boolean) => void}} tell
    */
   constructor(canvas, tell) {
     this.canvas = canvas;
-    this.context = /** @type {ImageBitmapRenderingContext} */ (canvas.getContext("bitmaprenderer", { alpha: false }));
+    this.painting = new Painting(canvas);
     this.frame = /** @type {HTMLElement} */ (canvas.parentElement);
     this.tell = tell;
     this.address = "";
@@ -149,7 +150,7 @@ export class Pictures {
     const { origin, patience } = this;
     const deadline = window.setTimeout(() => request.abort("late"), patience);
     count(origin, 1);
-    /** @type {import("./request.js").Stamps | null} */
+    /** @type {import("./still.js").Stamps | null} */
     let stamps = null;
     let trouble = null;
     try {
@@ -190,16 +191,6 @@ export class Pictures {
 
   /** Decoded off the page's own thread, and handed over without a copy. @param {Blob | HTMLImageElement} picture @param {AbortSignal} [signal] */
   async draw(picture, signal) {
-    const bitmap = await createImageBitmap(picture);
-    const { canvas } = this;
-    if (signal?.aborted) {
-      bitmap.close();
-      return;
-    }
-    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
-      canvas.width = bitmap.width;
-      canvas.height = bitmap.height;
-    }
-    this.context.transferFromImageBitmap(bitmap);
+    await this.painting.draw(picture, signal);
   }
 }
