@@ -130,7 +130,9 @@ export class Tile {
   move() {
     const { session, camera } = this.place;
     const wanted = this.selected && this.pictures.seen && !(session && session.session_id === this.stopping);
-    const boxes = session && recall("overlay") === "yes" && isReachable(this.place) ? `${this.cameraUrl()}/stream.jpg` : "";
+    // One of the original's cameras lets no page of elsewhere read its pictures.
+    const here = session && recall("overlay") === "yes" && isReachable(this.place) && !camera.original;
+    const boxes = here ? `${this.cameraUrl()}/stream.jpg` : "";
     let of = "";
     if (wanted && session) of = `${session.session_id} ${boxes}`;
     else if (wanted && isReachable(this.place) && camera.url && !camera.original) of = `${camera.url} ${camera.boot_id}`;
