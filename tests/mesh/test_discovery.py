@@ -149,7 +149,7 @@ def test_announcements_that_make_no_sense_are_left_out() -> None:
             return [one for one in browse(3.0, settle=1.0, interfaces=[LOOPBACK]) if mark in one.name]
 
         # What was announced within the last second is not told again at once, and others ask on this machine, too.
-        found = wait_for(lambda: ours() or None, 12, "announcements")
+        found = wait_for(lambda: ours() or None, 30, "announcements")
     assert found == [
         Announced(name=f"bbold {mark}", urls=[f"http://192.0.2.9:{PORT}"], version="2[31m" + "x" * 150),
         Announced(name=f"good {mark}", urls=[f"http://192.0.2.9:{PORT}/fog"], version="1"),
