@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.calm import changing
+
 MACHINE = 254  # the machine's own number in each network
 MOST = 16  # networks of hosts on one machine at once: test runs beside one another
 
@@ -87,27 +89,36 @@ def hosts(count: int) -> Iterator[list[Host]]:
     with _network() as network:
         made = [Host(network, number) for number in range(1, count + 1)]
         bridge, machine = f"fogbr{network}", f"10.91.{network}.{MACHINE}"
-        _remove(bridge)
         try:
-            _ip("link", "add", bridge, "type", "bridge")
-            _ip("addr", "add", f"{machine}/24", "dev", bridge)
-            _ip("link", "set", bridge, "up")
-            for host in made:
-                _ip("netns", "add", host.space)
-                _ip("link", "add", host.link, "type", "veth", "peer", "name", "eth0", "netns", host.space)
-                _ip("link", "set", host.link, "master", bridge, "up")
-                _ip("-n", host.space, "addr", "add", f"{host.address}/24", "dev", "eth0")
-                _ip("-n", host.space, "link", "set", "lo", "up")
-                _ip("-n", host.space, "link", "set", "eth0", "up")
-                _ip("-n", host.space, "route", "add", "default", "via", machine)
-                _ip("-n", host.space, "route", "add", "224.0.0.0/4", "dev", "eth0")
-            # Some machines filter what crosses a bridge.
-            for setting in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*tables"):
-                with contextlib.suppress(OSError):
-                    setting.write_text("0")
+            with changing():
+                _remove(bridge)
+                _make(bridge, machine, made)
             yield made
         finally:
-            _remove(bridge)
+            with changing():
+                _remove(bridge)
+
+
+def _make(bridge: str, machine: str, made: list[Host]) -> None:
+    _ip("link", "add", bridge, "type", "bridge")
+    _ip("addr", "add", f"{machine}/24", "dev", bridge)
+    # No addresses that come by themselves seconds later.
+    _ip("link", "set", bridge, "addrgenmode", "none")
+    _ip("link", "set", bridge, "up")
+    for host in made:
+        _ip("netns", "add", host.space)
+        _ip("link", "add", host.link, "type", "veth", "peer", "name", "eth0", "netns", host.space)
+        _ip("link", "set", host.link, "addrgenmode", "none")
+        _ip("link", "set", host.link, "master", bridge, "up")
+        _ip("-n", host.space, "addr", "add", f"{host.address}/24", "dev", "eth0")
+        _ip("-n", host.space, "link", "set", "lo", "up")
+        _ip("-n", host.space, "link", "set", "eth0", "up")
+        _ip("-n", host.space, "route", "add", "default", "via", machine)
+        _ip("-n", host.space, "route", "add", "224.0.0.0/4", "dev", "eth0")
+    # Some machines filter what crosses a bridge.
+    for setting in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*tables"):
+        with contextlib.suppress(OSError):
+            setting.write_text("0")
 
 
 @contextlib.contextmanager

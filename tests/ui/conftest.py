@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
+from tests.calm import browsing
 from tests.processes import Running, free_port, wait_for
 from tests.ui.fake_registry import FakeRegistry
 from tests.ui.fakes import FakeCamera, FakeCompute
@@ -98,9 +99,13 @@ class Watch:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+    with browsing(), browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         context.set_default_timeout(10_000)
-        yield context.new_page()
+        page = context.new_page()
+        yield page
+        # Closing in the midst of a navigation hangs at times.
+        with contextlib.suppress(Error):
+            page.wait_for_load_state("domcontentloaded", timeout=5000)
 
 
 @pytest.fixture
