@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from mesh.identity import this_machine
+from mesh.machine import this_machine
 from mesh.version import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent

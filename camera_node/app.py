@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask_apscheduler import APScheduler
 
@@ -15,10 +16,13 @@ from camera_node.metrics import Metrics, ProcessMetrics
 from camera_node.mounts import Mounts
 from camera_node.settings import CameraSettings
 from camera_node.sources import SourceKind
+from mesh.access import is_open
 from mesh.audience import Audience
-from mesh.client import RegistryClient
+from mesh.enrolment import enrol
 from mesh.fanout import Fanout
-from mesh.identity import Identity, this_machine
+from mesh.identity import Identity
+from mesh.machine import this_machine
+from mesh.networks import SERVICE_PORTS, Networks
 from mesh.wire import HostedCamera
 
 SWEEP_SECONDS = 2  # between two looks for viewers that take nothing
@@ -35,12 +39,13 @@ class CameraService:
         self._identity = identity
         self._stopping = threading.Event()
         self._scheduler = APScheduler()
-        self._client = RegistryClient(settings.registry)
+        self._enrolment = enrol(settings, "camera", identity, open=is_open(settings))
+        self._client = self._enrolment.registry()
         metrics = Metrics()
         process = ProcessMetrics(metrics.registry, lambda: self._host.count if self._host else 0)
         self.fanout = Fanout(process.evicted.inc) if settings.fanout == "auto" else None
         self._audience = Audience(settings.threads, self.fanout, process.evicted.inc)
-        self._house = House(port, this_machine(), self._audience, self._scheduler)
+        self._house = House(port, this_machine(), self._audience, self._scheduler, self._enrolment)
         self._camera = Camera(
             settings,
             kind,
@@ -73,6 +78,7 @@ class CameraService:
         self._scheduler.add_job(
             "sweep", self._audience.sweep, trigger="interval", seconds=SWEEP_SECONDS, max_instances=1, coalesce=True
         )
+        self._enrolment.start()
         self._camera.start()
         self._scheduler.start()
         if self._host is not None:
@@ -83,6 +89,7 @@ class CameraService:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._enrolment.stop()
         cameras = [self._camera, *(hosted.camera for hosted in self._host.stop())] if self._host else [self._camera]
         for camera in cameras:
             camera.end_streams()
@@ -103,6 +110,16 @@ class CameraService:
             client=self._client,
             address=lambda: self._camera.membership.address,
             permitted=permitted,
+            networks=self._networks,
+        )
+
+    def _networks(self) -> Networks:
+        """In which added cameras may be now."""
+        registry = urlsplit(self._client.url).port
+        return Networks(
+            self._host.networks if self._host else (),
+            loopback=is_open(self._settings),
+            closed=SERVICE_PORTS | ({registry} if registry else set()),
         )
 
     def _facts(self) -> dict[str, Any]:

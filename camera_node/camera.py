@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask
+from flask import Flask, request
 from flask_apscheduler import APScheduler
 
 from camera_node.capture import STALL, Capture
@@ -20,25 +20,30 @@ from camera_node.settings import CameraSettings
 from camera_node.sources import NONE, SourceKind, SourceOptions
 from camera_node.streams import Streams
 from camera_node.variants import Variants
+from mesh import doors
 from mesh.audience import Audience
 from mesh.client import RegistryClient
+from mesh.enrolment import Enrolment
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
-from mesh.identity import Identity, Machine, common_fields
+from mesh.identity import Identity, common_fields
 from mesh.limits import MAX_SIDE, MAX_TEXT
+from mesh.machine import Machine
 from mesh.manifest import CameraManifest, dump
-from mesh.service import install
+from mesh.node_door import guard_of
+from mesh.service import install, readable
 from mesh.stream import Broadcast
 from mesh.wire import Beat, Load
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """What all cameras of a process share. port: that it listens on."""
+    """What all cameras of a process share. port: that it listens on. enrolment: the node's, for all of them."""
 
     port: int
     machine: Machine
     audience: Audience
     scheduler: APScheduler
+    enrolment: Enrolment
 
 
 def _nothing() -> dict[str, Any]:
@@ -76,7 +81,13 @@ class Camera:
         self._ended = threading.Lock()  # held from the first `stop` on
         self._broadcast = Broadcast()
         self._variants = Variants(self._broadcast, metrics)
-        self.membership = Membership(client, identity.node_id, self._manifest, self._beat)
+        self.membership = Membership(
+            client,
+            identity.node_id,
+            self._manifest,
+            self._beat,
+            joining=house.enrolment,
+        )
         self._capture: Capture | NoCapture = NoCapture() if kind.kind == NONE else self._make_capture()
         self._streams = Streams(self._broadcast, self._variants, house.audience, self._stopping.is_set)
         metrics.watch(lambda: self._streams.viewers, lambda: self._capture.fps, self._broadcast.outflow)
@@ -105,7 +116,15 @@ class Camera:
     def application(self) -> Flask:
         app = Flask("camera_node", static_folder=None)
         app.register_blueprint(camera_routes(self._capture.newest, self._variants, self._streams, self._describe))
-        install(app, title="Fogline camera node", ready=self._not_ready, metrics=self._metrics.registry)
+        install(
+            app,
+            title="Fogline camera node",
+            ready=self._not_ready,
+            metrics=self._metrics.registry,
+            guard=guard_of(self._house.enrolment, doors.CAMERA, self._identity.node_id),
+            request=request,
+        )
+        app.after_request(readable)
         return app
 
     def start(self) -> None:
@@ -143,9 +162,9 @@ class Camera:
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():
             return "stopping"
-        if self._kind.kind == NONE or self._broadcast.newest() is not None:
-            return None
-        return "no picture yet: the source is being opened"
+        if self._kind.kind != NONE and self._broadcast.newest() is None:
+            return "no picture yet: the source is being opened"
+        return self._house.enrolment.problem
 
     def _describe(self) -> Facts:
         view = self._capture.view

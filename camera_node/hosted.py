@@ -18,6 +18,7 @@ from camera_node.sources.url import take_apart
 from mesh.client import RegistryClient
 from mesh.errors import InvalidInput, NotFound, RegistryAway
 from mesh.identity import Identity
+from mesh.networks import SERVICE_PORTS, Networks
 from mesh.wire import HostedCamera, Registration
 
 # What an added camera may be read from, by scheme, and the kind of source that this is. A host must not show its own
@@ -90,10 +91,12 @@ class Hosted:
         client: RegistryClient,
         address: Callable[[], str],
         permitted: Callable[[], bool],
+        networks: Callable[[], Networks] = lambda: Networks(loopback=True, closed=SERVICE_PORTS),
     ) -> None:
-        """Raises InvalidInput, NotFound or SetupProblem with words for people when it cannot be run."""
+        """networks: in which its source may be, now; asked whenever it connects. Raises InvalidInput, NotFound or
+        SetupProblem with words for people when it cannot be run."""
         self.told = told
-        self._kind = source_of(told)
+        self._kind = _within(source_of(told), networks)
         boot_id = str(uuid.uuid4())
         self._client = HostedClient(client, boot_id, permitted)
         self.camera = Camera(
@@ -135,6 +138,11 @@ class Hosted:
         """End it so that another one can take its place at once, as the same node. Waits a few seconds at most."""
         self._client.retire()
         self.camera.stop()
+
+
+def _within(kind: SourceKind, networks: Callable[[], Networks]) -> SourceKind:
+    """The same source, which goes nowhere else."""
+    return replace(kind, make=lambda options: kind.make(replace(options, networks=networks())))
 
 
 def _essence(told: HostedCamera) -> HostedCamera:

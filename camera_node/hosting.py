@@ -64,6 +64,7 @@ class CameraHost:
         self._problems: dict[str, str] = {}
         self._trouble: str | None = None
         self._address = ""
+        self.networks: tuple[str, ...] = ()  # in which cameras may be, as the registry said last
         self._backoff = Backoff(ceiling=RETRY_CEILING)
         self._thread = threading.Thread(target=self._run, name="hosting", daemon=True)
 
@@ -109,6 +110,7 @@ class CameraHost:
             return self._backoff.delay()
         self._trouble = None
         self._backoff.reset()
+        self.networks = tuple(reply.networks)
         named = {one.camera_id: one for one in reply.cameras}
         self._end(named)
         # Only now: what is not to run here any more must not get a permit.

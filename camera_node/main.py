@@ -6,6 +6,8 @@ from camera_node.app import CameraService
 from camera_node.settings import CameraSettings
 from camera_node.sources import NONE, resolve
 from mesh import logs
+from mesh.access import is_open
+from mesh.enrolment import enrol
 from mesh.errors import SetupProblem
 from mesh.identity import check, claim
 from mesh.manifest import CAMERA_PORT
@@ -28,5 +30,9 @@ def run(settings: CameraSettings) -> None:
     logs.configure(settings.log, service="camera", node=identity.name)
     logs.logger(__name__).info("camera node starts", host=settings.host, port=port, source=kind.shown)
     serve(
-        lambda: CameraService(settings, kind, identity, port), host=settings.host, port=port, threads=settings.threads
+        lambda: CameraService(settings, kind, identity, port),
+        host=settings.host,
+        port=port,
+        threads=settings.threads,
+        certificate=enrol(settings, "camera", identity, open=is_open(settings)).certificate(),
     )

@@ -12,10 +12,12 @@ from camera_node.page import Facts, page
 from camera_node.streams import Streams
 from camera_node.variants import Variants, Wanted
 from mesh import codec, multipart
+from mesh.access_wire import TicketText
 from mesh.errors import SourceLost
 from mesh.frame import Frame
 from mesh.limits import MAX_DOWNSAMPLE
 from mesh.manifest import Side
+from mesh.node_door import right_of
 from mesh.openapi import Answer, operation
 from mesh.stills import Still
 from mesh.wire import Fps, Problem
@@ -30,12 +32,13 @@ Divisor = Annotated[int, msgspec.Meta(ge=1, le=MAX_DOWNSAMPLE)]
 
 class PictureQuery(msgspec.Struct, frozen=True, kw_only=True):
     """width, height: pixels that the picture fits into, its shape kept; it is never enlarged. downsample: divides both
-    sides after that. quality: of the JPEG."""
+    sides after that. quality: of the JPEG. ticket: of a signed address."""
 
     width: Side | None = None
     height: Side | None = None
     downsample: Divisor = 1
     quality: Quality | None = None
+    ticket: TicketText | None = None
 
     def wanted(self) -> Wanted:
         return Wanted(self.width, self.height, self.downsample, self.quality)
@@ -71,7 +74,8 @@ def camera_routes(
         says why; it carries `X-No-Signal`."""
         asked = codec.from_query(request.args, PictureQuery)
         wanted = asked.wanted()
-        still = Still(variants.get(first(), wanted), lambda: streams.stills(wanted))
+        right = right_of(request.environ)
+        still = Still(variants.get(first(), wanted), lambda: streams.stills(wanted, right))
         headers = {**OPEN, **EXPOSED, **still.headers()}
         return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
 

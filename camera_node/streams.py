@@ -9,7 +9,8 @@ from typing import Any
 
 from camera_node.variants import Variants, Wanted
 from mesh.audience import Audience
-from mesh.errors import SourceLost, Unavailable
+from mesh.errors import FoglineError, SourceLost, Unavailable
+from mesh.node_door import Right, right_of
 from mesh.stills import Newest
 from mesh.stream import Broadcast, Live, Manner
 
@@ -42,7 +43,12 @@ class Streams:
         # A variant is made at the rate at which it is wanted: who wants another rate shares what is made of a frame.
         broadcast = self._broadcast if whole else held.enter_context(self._variants.stream(wanted, fps))
         held.enter_context(self._counted())
-        manner = Manner(ended=self._stopping, lost=_stopped, fps=fps if whole else None)
+        right = right_of(environ)
+        manner = Manner(
+            ended=right.ending(self._stopping),
+            lost=lambda: right.refusal() or _stopped(),
+            fps=fps if whole else None,
+        )
         return self._audience.seat(environ, broadcast.feed, manner, held)
 
     @contextmanager
@@ -56,8 +62,9 @@ class Streams:
                 self._viewers -= 1
 
     @contextmanager
-    def stills(self, wanted: Wanted) -> Iterator[Newest]:
-        """While open, the newest picture as it is `wanted` is there without a wait.
+    def stills(self, wanted: Wanted, right: Right) -> Iterator[Newest]:
+        """While open, the newest picture as it is `wanted` is there without a wait, as long as there is a `right` to
+        ask for it again.
 
         Raises Unavailable for a variant that nobody watches: to make one of every frame would be work in vain.
         """
@@ -65,8 +72,8 @@ class Streams:
         if broadcast is None:
             raise Unavailable("nobody watches this size")
         with broadcast.watch():
-            yield lambda: None if broadcast.closed else broadcast.newest()
+            yield lambda: None if broadcast.closed or right.once() else broadcast.newest()
 
 
-def _stopped() -> SourceLost:
+def _stopped() -> FoglineError:
     return SourceLost("this camera is stopping", retry_after=5)

@@ -13,9 +13,22 @@ import click
 from cli.prepare import ROOT
 from mesh.errors import SetupProblem
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# What tests need beside Python packages, by Debian's package: a browser for the pages, hosts of their own for the mesh.
-PROGRAMS = {"chromium": BROWSERS, "iproute2": ("ip",)}
+# The first is the same engine without what a window needs, at a third of the processor time.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# What tests need beside Python packages, by Debian's package: a browser for the pages, hosts of their own for the
+# mesh, a proxy in front of it, who collects its figures, a broker that is told of it, and what looks
+# through units.
+PROGRAMS = {
+    "caddy": ("caddy",),
+    BROWSERS[0]: BROWSERS,
+    "iproute2": ("ip",),
+    "mosquitto": ("mosquitto",),
+    "prometheus": ("promtool",),
+    "systemd": ("systemd-analyze",),
+}
+# Where an engine has the images, these run them as the pods of Kubernetes.
+POD_PROGRAMS = {"podman": ("podman",), "runc": ("runc", "crun")}
+POD_PARTS = ("netavark", "aardvark-dns", "catatonit")  # no commands, and needed
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -23,20 +36,22 @@ PROGRAMS = {"chromium": BROWSERS, "iproute2": ("ip",)}
 def test(pytest_arguments: tuple[str, ...]) -> None:
     """Runs all tests (arguments go to pytest)."""
     _prepare_tests()
-    # Most tests wait for something most of the time: two at once take little more than half as long.
-    both = () if {"-n", "-x", "--pdb"}.intersection(pytest_arguments) else ("-n", "2", "--dist", "loadfile")
+    if not any("::" in one or one.startswith("tests/") for one in pytest_arguments):
+        _build_images()
+    # Most tests wait for something most of the time: three at once keep two cores busy.
+    both = () if {"-n", "-x", "--pdb"}.intersection(pytest_arguments) else ("-n", "3", "--dist", "loadfile")
     sys.exit(_run(sys.executable, "-m", "pytest", *both, *pytest_arguments))
 
 
 @click.command()
 def check() -> None:
-    """Lint, format, types and the documentation's own checks."""
+    """Lint, format and types."""
     for command in (
         (sys.executable, "-m", "ruff", "check", "."),
         (sys.executable, "-m", "ruff", "format", "--check", "."),
         (sys.executable, "-m", "mypy"),
     ):
-        click.echo(f"$ {' '.join(command[2:])}")
+        click.echo(f"$ {' '.join(command[1:]).removeprefix('-m ')}")
         code = _run(*command)
         if code:
             sys.exit(code)
@@ -58,7 +73,10 @@ def _prepare_tests() -> None:
     console = Console(stderr=True, highlight=False)
     prepare_front_end(console, tests=True)
     prepare_models(_data(), console, demo=True)
-    missing = [package for package, programs in PROGRAMS.items() if not any(map(shutil.which, programs))]
+    wanted = PROGRAMS | (POD_PROGRAMS if _engine() else {})
+    missing = [package for package, programs in wanted.items() if not any(map(shutil.which, programs))]
+    if "podman" in missing:
+        missing += POD_PARTS
     if not missing:
         return
     with console.status(f"Installing {' and '.join(missing)} for the tests …"):
@@ -67,13 +85,40 @@ def _prepare_tests() -> None:
         raise SetupProblem(f"{' and '.join(missing)} could not be installed; install them and run ./fogline test again")
 
 
+def _build_images() -> None:
+    """Where a container engine answers: for the tests that start them. One after the other, for builds side by side
+    would each make the layers that they share."""
+    from rich.console import Console  # noqa: PLC0415
+
+    docker = _engine()
+    if docker is None:
+        return
+    own = Path(sys.executable).parent / "docker-compose"
+    compose = [str(own)] if own.exists() else [docker, "compose"]
+    with Console(stderr=True, highlight=False).status("Building the images for the tests …"):
+        built = subprocess.run(
+            [*compose, "--parallel", "1", "build", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    if built.returncode:
+        raise SetupProblem(f"the images could not be built: {(built.stdout + built.stderr)[-2000:]}")
+
+
+def _engine() -> str | None:
+    """Docker's command, where its engine answers."""
+    docker = shutil.which("docker")
+    if docker is None or subprocess.call([docker, "info"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        return None
+    return docker
+
+
 def _install(packages: list[str]) -> int:
     """Debian's packages where we may install them; elsewhere at least a browser."""
     if not (shutil.which("apt-get") and os.geteuid() == 0):
-        if "chromium" not in packages:
+        if BROWSERS[0] not in packages:
             return 0
         return subprocess.call([sys.executable, "-m", "playwright", "install", "chromium"])
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # Some of them are services: they are not to run on this machine because its user tests something.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
     subprocess.call(["apt-get", "update", "-qq"], stdout=subprocess.DEVNULL)
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     return subprocess.call(install, env=environment, stdout=subprocess.DEVNULL)
@@ -86,4 +131,6 @@ def _data() -> Path:
 
 
 def _run(*command: str) -> int:
-    return subprocess.call(command, cwd=ROOT)
+    # Tests start hundreds of services: without compiled modules each would spend most of its start on compiling.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.call(command, cwd=ROOT, env=environment)

@@ -7,7 +7,16 @@ import importlib
 import sys
 from typing import Any
 
-from cli.settings import DiscoverSettings, DoctorSettings, SimulateSettings, StatusSettings, UpSettings
+from cli.settings import (
+    AskSettings,
+    DiscoverSettings,
+    DoctorSettings,
+    SimulateSettings,
+    StatusSettings,
+    TokenSettings,
+    UpSettings,
+    UserSettings,
+)
 from mesh.settings import DATA, fields_of, kind_of, option_of, variable_of
 
 INTRODUCTION = """# Configuration
@@ -34,6 +43,9 @@ def markdown() -> str:
         ("status", StatusSettings),
         ("doctor", DoctorSettings),
         ("discover", DiscoverSettings),
+        ("token", TokenSettings),
+        ("user", UserSettings),
+        ("key, node, signing-key, audit", AskSettings),
         ("simulate", SimulateSettings),
     ]
     return INTRODUCTION + "".join(f"\n## `{name}`\n{_table(cls)}" for name, cls in classes)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import click
 import msgspec
-import requests
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli import asking
 from cli.settings import DiscoverSettings
-from mesh.client import RegistryClient
+from mesh.client import CONNECT_TIMEOUT, RegistryClient
 from mesh.discovery import Announced
 from mesh.errors import FoglineError, RegistryAway
 from registry.discovery import Discovered, marked, readers, search
 from registry.onvif import Candidate
 
 ANSWER_SECONDS = 10.0  # the registry searches for two seconds before it answers
-REGISTRY_PORT = 5050
 ELSEWHERE = "http://HOST:5050"  # in a command, where no registry is known
 
 
@@ -28,7 +27,7 @@ def run(settings: DiscoverSettings) -> None:
     """
     console = Console(highlight=False)
     with Console(stderr=True).status("searching the network …"):
-        found = _asked(settings.registry) if settings.registry else _searched(settings.seconds)
+        found = _asked(settings) if settings.registry else _searched(settings)
     if settings.json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
         return
@@ -44,12 +43,13 @@ def run(settings: DiscoverSettings) -> None:
     )
 
 
-def _searched(seconds: float) -> Discovered:
+def _searched(settings: DiscoverSettings) -> Discovered:
     """From this machine; which cameras are in the mesh already is asked of the registry, if one was found."""
-    found = search(seconds)
-    for url in (*(url for one in found.registries for url in one.urls), f"http://127.0.0.1:{REGISTRY_PORT}"):
+    found = search(settings.seconds)
+    for url in (*(url for one in found.registries for url in one.urls), asking.here(settings.data)):
         try:
-            nodes = RegistryClient(url, timeout=(1.0, 3.0)).nodes(kind="camera")["nodes"]
+            client = RegistryClient(url, timeout=(1.0, 3.0), credentials=asking.credentials(settings, url))
+            nodes = client.nodes(kind="camera")["nodes"]
         except FoglineError:
             continue  # whatever is wrong with it, `status` says so; the cameras are shown all the same
         names = readers([(node["name"], node["url"], str(node.get("source_host", ""))) for node in nodes])
@@ -57,21 +57,15 @@ def _searched(seconds: float) -> Discovered:
     return found
 
 
-def _asked(registry: str) -> Discovered:
+def _asked(settings: DiscoverSettings) -> Discovered:
     """What the registry finds on its own network."""
-    url = registry.partition(",")[0].rstrip("/")
+    client = asking.registry(settings, (CONNECT_TIMEOUT, ANSWER_SECONDS))
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # it is on the LAN
-            answer = session.get(f"{url}/v1/discovered", timeout=ANSWER_SECONDS)
-        if answer.ok:
-            return msgspec.json.decode(answer.content, type=Discovered)
-        detail = str(answer.json().get("detail", answer.status_code))
-    except (requests.RequestException, ValueError, msgspec.MsgspecError) as error:
-        raise RegistryAway(
-            f"{url} gives no registry's answer ({type(error).__name__}): is the address right?"
-        ) from None
-    raise FoglineError(f"the registry at {url} says: {detail}")
+        return msgspec.convert(client.discovered(), Discovered)
+    except RegistryAway as error:
+        raise RegistryAway(f"{error.detail}; is the address right?") from None
+    except msgspec.ValidationError as error:
+        raise RegistryAway(f"{client.url} gives no registry's answer ({error}): is the address right?") from None
 
 
 def _print_registries(console: Console, registries: list[Announced]) -> None:

@@ -19,13 +19,16 @@ import requests
 from rich.console import Console
 from rich.text import Text
 
+from cli import asking, doors
+from cli.finding import Finding
 from cli.models import DEFAULTS, missing_defaults
 from cli.settings import DoctorSettings
 from cli.status_view import clock_off
 from mesh.client import RegistryClient
 from mesh.discovery import SETTLE_SECONDS, browse, ranked
-from mesh.errors import FoglineError, Unavailable
+from mesh.errors import FoglineError, Unauthorized, Unavailable
 from mesh.manifest import CAMERA_PORT, COMPUTE_PORT
+from mesh.proof import PROOF_SECONDS
 from mesh.server import port_is_free
 
 REGISTRY_PORT = 5050
@@ -33,16 +36,6 @@ SEARCH_SECONDS = 3.0  # of the network for a registry, where none answers
 DISK_NEEDED = 1.0  # gigabytes: models, logs, and the registry's log of changes
 CLOCK_TOLERANCE = 2.0  # seconds: the Date header has whole seconds, and latencies are shown in milliseconds
 SIGNS = {"ok": ("✔", "green"), "note": ("•", "cyan"), "bad": ("✘", "red")}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """verdict: ok, note (works, but worth knowing) or bad. remedy: what to do about it."""
-
-    subject: str
-    verdict: str
-    text: str
-    remedy: str = ""
 
 
 def run(settings: DoctorSettings) -> None:
@@ -173,6 +166,19 @@ def _registry(settings: DoctorSettings) -> Iterator[Finding]:
         )
 
 
+def _secrets(settings: DoctorSettings) -> Iterator[Finding]:
+    yield from doors.secrets(settings.data)
+
+
+def _access(settings: DoctorSettings) -> Iterator[Finding]:
+    try:
+        where = _where(settings.registry)
+    except Unavailable:
+        return  # _registry says so
+    if where is not None:
+        yield from doors.access(RegistryClient(where.url), settings.data)
+
+
 def _mesh(settings: DoctorSettings) -> Iterator[Finding]:
     try:
         where = _where(settings.registry)
@@ -181,7 +187,17 @@ def _mesh(settings: DoctorSettings) -> Iterator[Finding]:
     if where is None:
         return
     try:
-        nodes = RegistryClient(where.url).nodes(state="any")["nodes"]
+        shown = asking.credentials(settings, where.url)
+        nodes = RegistryClient(where.url, credentials=shown).nodes(state="any")["nodes"]
+    except Unauthorized:
+        yield Finding(
+            "registry",
+            "note",
+            "it answers, but tells its nodes only to whom it knows",
+            "run this on its machine with its --data, or give an API key by FOGLINE_API_KEY",
+        )
+        yield from _clock(where.url.partition(",")[0])
+        return
     except FoglineError as error:
         yield Finding("registry", "bad", error.detail, "start it, or name another one with --registry")
         return
@@ -215,7 +231,8 @@ def _clock(registry: str) -> Iterator[Finding]:
         return
     skew = theirs + 0.5 - (before + time.time()) / 2
     if abs(skew) > CLOCK_TOLERANCE:
-        yield Finding("clock", "bad", f"{skew:+.0f} s from the registry's: latencies are wrong", "turn on NTP")
+        refused = ", and a locked mesh may refuse this machine's nodes" if abs(skew) > PROOF_SECONDS else ""
+        yield Finding("clock", "bad", f"{skew:+.0f} s from the registry's: latencies are wrong{refused}", "turn on NTP")
     else:
         yield Finding("clock", "ok", "agrees with the registry's")
 
@@ -261,6 +278,8 @@ CHECKS: tuple[Callable[[DoctorSettings], Iterator[Finding]], ...] = (
     _engines,
     _devices,
     _ports,
+    _secrets,
+    _access,
     _registry,
     _mesh,
 )

@@ -12,15 +12,17 @@ from mesh.settings import fields_of, kind_of, load, option_of, variable_of
 S = TypeVar("S")
 
 
-def from_settings(cls: type[S]) -> Callable[[Callable[[S], None]], Callable[..., None]]:
-    """Give a command the options of `cls`; the command gets the loaded settings as its one argument.
+def from_settings(cls: type[S]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `cls`; the command gets the loaded settings as its first argument, and by name
+    what other decorators above this one add.
 
     The texts are checked by mesh.settings, in one place for options and variables.
     """
 
-    def decorate(command: Callable[[S], None]) -> Callable[..., None]:
-        def run(**options: Any) -> None:
-            command(load(cls, options))
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            options = {field.name: given.pop(field.name) for field in fields_of(cls)}
+            command(load(cls, options), **given)
 
         run.__doc__ = command.__doc__
         run.__name__ = command.__name__

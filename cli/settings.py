@@ -12,7 +12,35 @@ from mesh.settings import DATA, setting
 class UpSettings:
     """The whole mesh on one machine."""
 
-    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 lets the whole network in", metavar="ADDRESS")
+    host: str = setting(
+        "127.0.0.1", "address to listen on; 0.0.0.0 lets the whole network in, with sign-in", metavar="ADDRESS"
+    )
+    access: str = setting(
+        "auto",
+        "who is let in: auto (everybody on this machine where --host is 127.0.0.1; on every other address who has"
+        " signed in or has a key) or locked (who has signed in or has a key, always: needed behind a proxy)",
+        choices=("auto", "locked"),
+    )
+    tls: bool = setting(
+        False,
+        "serve everything by https, with an authority of the mesh's own that is made at the first start (or --ca)",
+    )
+    ca: str = setting(
+        "", "with --tls: your own authority's certificate (PEM) instead of one that is made", metavar="FILE"
+    )
+    ca_key: str = setting("", "with --ca: its private key (PEM, without a password, mode 0600)", metavar="FILE")
+    legacy_open: bool = setting(
+        False,
+        "let the original tutorial's cameras, devices and pages in without a key, marked as unauthenticated, for what"
+        " they could do there: be listed, and show pictures",
+    )
+    trusted_proxies: int = setting(
+        0,
+        "how many proxies stand in front of the dashboard and are believed when they say who asks, by which address and"
+        " below which path (X-Forwarded-For, -Proto, -Host, -Prefix)",
+        least=0,
+        most=10,
+    )
     port: int = setting(8080, "port of the dashboard", least=1, most=65535)
     registry_port: int = setting(5050, "port of the registry", least=1, most=65535)
     camera: tuple[str, ...] = setting(
@@ -46,7 +74,41 @@ class AskSettings:
         " that answers on this network",
         metavar="URL",
     )
+    data: Path = setting(
+        DATA,
+        "data folder of the registry on this machine: whoever may read its file admin/key may do everything there",
+        metavar="DIR",
+    )
+    api_key: str = setting(
+        "",
+        "API key to show to the registry (better by its variable: every user of a machine can read a command line);"
+        " when empty, a registry on this machine is shown the one in DATA/admin/key",
+        metavar="KEY",
+    )
     json: bool = setting(False, "print JSON instead of tables")
+
+
+@dataclass(frozen=True)
+class TokenSettings(AskSettings):
+    """How other machines reach the registry."""
+
+    registry_address: str = setting(
+        "",
+        "address at which other machines reach the registry, for the command that is shown; when empty, found out",
+        metavar="URL",
+    )
+
+
+@dataclass(frozen=True)
+class UserSettings(AskSettings):
+    """How people reach the dashboard."""
+
+    dashboard: str = setting(
+        "",
+        "address at which people open the dashboard, for the links that are shown; when empty, port 8080 of the"
+        " registry's machine",
+        metavar="URL",
+    )
 
 
 @dataclass(frozen=True)
@@ -59,8 +121,6 @@ class StatusSettings(AskSettings):
 @dataclass(frozen=True)
 class DoctorSettings(AskSettings):
     """What is checked."""
-
-    data: Path = setting(DATA, "data folder of this machine's nodes", metavar="DIR")
 
 
 @dataclass(frozen=True)

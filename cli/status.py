@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from cli import status_view
+from cli import asking, status_view
 from cli.settings import StatusSettings
 from cli.status_view import Reading
 from mesh.client import RegistryClient
@@ -23,7 +23,7 @@ TIMEOUT = (1.0, 5.0)  # seconds to connect, and for the answer
 
 def run(settings: StatusSettings) -> None:
     """Print the tables once, or keep them up to date until Ctrl-C."""
-    client = RegistryClient(settings.registry, timeout=TIMEOUT)
+    client = asking.registry(settings, TIMEOUT)
     if settings.json:
         reading = read(client)
         click.echo(json.dumps({"nodes": reading.nodes, "sessions": reading.sessions}, indent=2))

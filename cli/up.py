@@ -7,16 +7,21 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from camera_node.sources import NONE, resolve
+from cli.links import first_run_token, setup_link
 from cli.prepare import prepare_front_end, prepare_models
 from cli.processes import Child, Service, stop_all
 from cli.settings import UpSettings
+from mesh import tls
+from mesh.access import is_loopback
 from mesh.client import RegistryClient
+from mesh.credentials import of_this_machine
 from mesh.errors import FoglineError, SetupProblem
 from mesh.identity import address_towards
 from mesh.logs import redact
@@ -91,16 +96,25 @@ def _make_folder(folder: Path) -> None:
 def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
     """The services to start, the registry first."""
     host, reach = settings.host, _reach(settings.host)
-    registry = f"http://{_bracket(_local(host))}:{settings.registry_port}"
-    common = ("--host", host, "--data", str(settings.data), "--log", "json")
+    scheme = _scheme(settings)
+    registry = f"{scheme}://{_bracket(_local(host))}:{settings.registry_port}"
+    more = ("--tls",) if settings.tls else ()
+    common = ("--host", host, "--access", settings.access, "--data", str(settings.data), "--log", "json", *more)
+    legacy = ("--legacy-open",) if settings.legacy_open else ()
+    authority = ("--ca", settings.ca, "--ca-key", settings.ca_key) if settings.ca else ()
+    proxies = ("--trusted-proxies", str(settings.trusted_proxies))
     services = [
         Service(
             "registry",
             "registry",
-            (*common, "--port", str(settings.registry_port)),
+            (*common, "--port", str(settings.registry_port), *legacy, *authority),
             {"FOGLINE_REDIS": settings.redis} if settings.redis else {},
         ),
-        Service("ui", "dashboard", (*common, "--port", str(settings.port), "--registry", registry)),
+        Service(
+            "ui",
+            "dashboard",
+            (*common, "--port", str(settings.port), "--registry", registry, *proxies),
+        ),
     ]
     # Ports are chosen here, one after another: two nodes that start at once would both find the same one free.
     taken = CAMERA_PORT
@@ -112,7 +126,7 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
             Service(
                 "camera",
                 "camera" if len(sources) == 1 else f"camera-{number}",
-                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port), *offer),
+                (*common, "--port", str(port), "--registry", registry, *_advertise(scheme, reach, port), *offer),
                 {"FOGLINE_SOURCE": source},
             )
         )
@@ -126,7 +140,7 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
             Service(
                 "compute",
                 "compute" if settings.compute == 1 else f"compute-{number}",
-                (*common, "--port", str(port), "--registry", registry, *_advertise(reach, port)),
+                (*common, "--port", str(port), "--registry", registry, *_advertise(scheme, reach, port)),
             )
         )
     return services
@@ -135,19 +149,26 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
 def _report(settings: UpSettings, console: Console, stopping: threading.Event, *, cameras: int) -> None:
     """Wait until everybody has joined, telling how far it is; then say where to look."""
     local = _bracket(_local(settings.host))
-    client = RegistryClient(f"http://{local}:{settings.registry_port}", timeout=(0.5, 2.0))
+    client = RegistryClient(f"{_scheme(settings)}://{local}:{settings.registry_port}", timeout=(0.5, 2.0))
     began = time.monotonic()
     slow_told = False
     with console.status("Starting …") as status:
         while not stopping.is_set():
             try:
-                nodes = [node for node in client.nodes()["nodes"] if node["state"] in ("ready", "full")]
+                # The registry makes the key, and its authority, while it starts.
+                tls.trust_of(settings.data)
+                listed = client.showing(of_this_machine(settings.data)).nodes()["nodes"]
+                nodes = [node for node in listed if node["state"] in ("ready", "full")]
                 # Cameras that were added before a restart come when they come.
                 kinds = [node["kind"] for node in nodes if not node.get("hosted_by")]
                 have = kinds.count("camera"), kinds.count("compute")
             except FoglineError:
                 have = 0, 0
-            if have[0] >= cameras and have[1] >= settings.compute and _answers(local, settings.port):
+            if (
+                have[0] >= cameras
+                and have[1] >= settings.compute
+                and _answers(f"{_scheme(settings)}://{local}:{settings.port}")
+            ):
                 break
             words = f"{have[0]} of {cameras} cameras and {have[1]} of {settings.compute} compute nodes are ready"
             status.update(f"Starting … {words}")
@@ -161,25 +182,47 @@ def _report(settings: UpSettings, console: Console, stopping: threading.Event, *
         return
     console.print(f"[bold green]Fogline is up[/] after {time.monotonic() - began:.1f} s.")
     reach = _reach(settings.host)
-    if reach is None:
-        console.print(f"  Dashboard   [bold]http://{local}:{settings.port}[/]")
-        console.print("  Sign-in     none: only this computer can open it (see --host)")
-    else:
-        console.print(f"  Dashboard   [bold]http://{_bracket(reach)}:{settings.port}[/]")
-        console.print("  [yellow]Sign-in     there is none yet: everybody on this network can open it[/]")
-        console.print(
-            f"  Join it     ./fogline camera|compute --host 0.0.0.0 --registry http://{_bracket(reach)}:{settings.registry_port}"
-        )
-    console.print(f"  REST        http://{local}:{settings.registry_port}/docs")
+    dashboard = f"{_scheme(settings)}://{_bracket(reach) if reach else local}:{settings.port}"
+    console.print(f"  Dashboard   [bold]{dashboard}[/]")
+    for line in _sign_in(settings, dashboard, terminal=console.is_terminal):
+        console.print(line, soft_wrap=True)
+    if reach is not None:
+        console.print("  Join it     ./fogline token create prints the command for another machine")
+    more = "" if _is_open(settings) else " (with a sign-in, or a key of ./fogline key create)"
+    console.print(f"  REST        {_scheme(settings)}://{local}:{settings.registry_port}/docs{more}", soft_wrap=True)
+    if settings.tls:
+        console.print(f"  Certificate browsers trust it when they know {settings.data / tls.OWN_FILE}", soft_wrap=True)
     console.print(f"  Logs        {settings.data / 'logs'}")
     console.print("  Ctrl-C stops everything.")
 
 
-def _answers(host: str, port: int) -> bool:
+def _is_open(settings: UpSettings) -> bool:
+    """As the services decide it: see mesh.access.is_open."""
+    return settings.access == "auto" and is_loopback(settings.host)
+
+
+def _sign_in(settings: UpSettings, dashboard: str, *, terminal: bool) -> Iterator[str]:
+    """How people get in. The first run's link goes to a terminal alone: anything else may be a log."""
+    if _is_open(settings):
+        yield "  Sign-in     none: only this computer can open it; --host 0.0.0.0 lets the network in, with sign-in"
+        return
+    token = first_run_token(settings.data)
+    if token is None:
+        yield "  Sign-in     at the dashboard; ./fogline user add NAME lets somebody else in"
+    elif terminal:
+        yield "  First run   open this link to make the first admin; it works once:"
+        yield f"              [bold]{setup_link(dashboard, token)}[/]"
+    else:
+        yield f"  First run   ./fogline user link --data {settings.data} prints the link that makes the first admin"
+    if settings.legacy_open:
+        yield "  [yellow]Original    devices of the original are let in without a key (--legacy-open)[/]"
+
+
+def _answers(url: str) -> bool:
     import requests  # noqa: PLC0415  # after the console has something to show
 
     try:
-        return requests.get(f"http://{host}:{port}/healthz", timeout=1).ok
+        return requests.get(f"{url}/healthz", timeout=1, verify=tls.verify()).ok
     except requests.RequestException:
         return False
 
@@ -201,8 +244,12 @@ def _reach(host: str) -> str | None:
         return None if host == "localhost" else host
 
 
-def _advertise(reach: str | None, port: int) -> tuple[str, ...]:
-    return ("--advertise", f"http://{_bracket(reach)}:{port}") if reach else ()
+def _scheme(settings: UpSettings) -> str:
+    return "https" if settings.tls else "http"
+
+
+def _advertise(scheme: str, reach: str | None, port: int) -> tuple[str, ...]:
+    return ("--advertise", f"{scheme}://{_bracket(reach)}:{port}") if reach else ()
 
 
 def _bracket(host: str) -> str:

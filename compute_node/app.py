@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request
 from flask_apscheduler import APScheduler
 
 from compute_node.algorithms import LoadContext, names
@@ -20,15 +20,19 @@ from compute_node.routes import detect_routes, original_routes, session_routes
 from compute_node.sessions import Sessions
 from compute_node.settings import ComputeSettings
 from compute_node.streams import Streams
+from mesh import doors
+from mesh.access import is_open
 from mesh.audience import Audience
-from mesh.client import RegistryClient
+from mesh.enrolment import enrol
 from mesh.errors import FoglineError
 from mesh.fanout import Fanout
 from mesh.heartbeat import MANIFEST_JITTER, MANIFEST_SECONDS, Membership
-from mesh.identity import Identity, common_fields, this_machine
+from mesh.identity import Identity, common_fields
+from mesh.machine import this_machine
 from mesh.manifest import ComputeManifest, dump
+from mesh.node_door import guard_of
 from mesh.picture import MAX_BYTES
-from mesh.service import install
+from mesh.service import install, readable
 from mesh.wire import Beat, Load
 
 FORM_OVERHEAD = 64 * 1024  # bytes that a multipart form adds to a picture
@@ -50,14 +54,15 @@ class ComputeService:
         self._stopping = threading.Event()
         self._serves_until = float("-inf")  # monotonic seconds; after the goodbye there is no lease any more
         self._machine = this_machine()
-        self._client = RegistryClient(settings.registry)
+        self._enrolment = enrol(settings, "compute", identity, open=is_open(settings))
+        self._client = self._enrolment.registry()
         self._metrics = Metrics()
         wanted = [name.strip() for name in settings.algorithms.split(",") if name.strip()]
         context = LoadContext(data=settings.data, model=settings.model, engine=settings.engine)
         self._offer = Offer(wanted or names(), context)
         self._pipelines = Pipelines(
             self._offer,
-            Ingests(),
+            Ingests(self._enrolment.credentials),
             self._metrics,
             slots=settings.slots or max(2, 2 * self._machine.cores),
             quality=settings.quality,
@@ -74,6 +79,7 @@ class ComputeService:
             self._beat,
             lambda reply: self._sessions.obey(reply.sessions, reply.unknown),
             cut_off=settings.cut_off,
+            joining=self._enrolment,
         )
         self._scheduler = APScheduler()
 
@@ -88,18 +94,23 @@ class ComputeService:
             ready=self._not_ready,
             metrics=self._metrics.registry,
             max_body=MAX_BYTES + FORM_OVERHEAD,
+            guard=guard_of(self._enrolment, doors.COMPUTE),
+            request=request,
         )
+        app.after_request(readable)
         self._scheduler.init_app(app)
         return app
 
     def start(self) -> None:
         self._metrics.slots.set(self._pipelines.slots)
         self._metrics.pipelines.set_function(lambda: len(self._pipelines.running()))
+        self._metrics.slots_used.set_function(lambda: len(self._sessions) + self._direct())
         self._scheduler.add_job(
             "manifest", self._membership.renew, trigger="interval", seconds=MANIFEST_SECONDS, jitter=MANIFEST_JITTER
         )
         self._scheduler.add_job("sweep", self._sweep, trigger="interval", seconds=1, max_instances=1, coalesce=True)
         self._scheduler.start()
+        self._enrolment.start()
         threading.Thread(target=self._load, name="load algorithms", daemon=True).start()
 
     def stop(self) -> None:
@@ -107,6 +118,7 @@ class ComputeService:
             return
         self._leaving.set()
         self._scheduler.shutdown(wait=False)
+        self._enrolment.stop()
         # The mesh first, so that viewers who come back are led elsewhere; then the streams, then what feeds them.
         self._serves_until = time.monotonic() + FAREWELL
         self._membership.stop()
@@ -173,7 +185,7 @@ class ComputeService:
             return "stopping"
         if not self._offer.entries():
             return "no algorithm could be loaded" if self._offer.complete.is_set() else "algorithms are being loaded"
-        return None
+        return self._enrolment.problem
 
     def _manifest(self) -> dict[str, Any]:
         entries = self._offer.entries()
@@ -187,13 +199,17 @@ class ComputeService:
             )
         )
 
+    def _direct(self) -> int:
+        """Streams that are served without a session."""
+        held = self._sessions.keys()
+        return sum(pipeline.key not in held for pipeline in self._pipelines.running())
+
     def _beat(self) -> Beat:
         running = self._pipelines.running()
-        held = self._sessions.keys()
         return Beat(
             boot_id=self._identity.boot_id,
             load=Load(
-                direct=sum(p.key not in held for p in running),
+                direct=self._direct(),
                 viewers=sum(p.viewers for p in running),
                 fps=round(sum(p.rate.per_second for p in running), 2),
             ),

@@ -14,12 +14,16 @@ from urllib.parse import urlsplit
 
 from compute_node.order import Order
 from compute_node.picture import Picture, Wishes
+from mesh import tls
 from mesh.backoff import Backoff
+from mesh.credentials import Credentials, Nobody
 from mesh.errors import FoglineError, SourceLost
 from mesh.frame import Frame, Newest, Stamps
 from mesh.logs import logger
 from mesh.multipart import MAX_PART, Part, Reader, Skipped, boundary_of
+from mesh.networks import ANYWHERE, Outside
 from mesh.picture import inspect, whole_jpeg
+from mesh.proof import Call, target
 from mesh.rate import Rate
 from mesh.version import VERSION
 from mesh.wire import CameraAddress
@@ -38,13 +42,18 @@ class Ingest:
 
     Connects again for ever. A frame is checked by its header before it is published; nothing is decoded here: the
     pipelines that take a picture share one decoding, at the size that `wishes` tells.
-    refused: hears of every picture that is not published, with the reason and how many. Called in a thread of its own.
+    credentials: shown to a camera of our own, anew with each request. refused: hears of every picture that is not
+    published, with the reason and how many. Called in a thread of its own.
     """
 
     def __init__(
-        self, camera: CameraAddress, refused: Callable[[str, int], None] = lambda _reason, _many: None
+        self,
+        camera: CameraAddress,
+        refused: Callable[[str, int], None] = lambda _reason, _many: None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.camera = camera
+        self._credentials: Credentials = Nobody() if credentials is None or camera.original else credentials
         self.frames: Newest[Picture] = Newest()
         self.wishes = Wishes()
         self.rate = Rate()
@@ -107,7 +116,7 @@ class Ingest:
         finally:
             answer.close()
         if answer.status not in (200, 404, 405, 406, 501):
-            raise SourceLost(f"the camera node at {self.camera.url} answered {answer.status}")
+            raise SourceLost(self._words(answer.status))
         self._close()  # what it sent instead of a stream may have no end
         self._poll()
 
@@ -116,15 +125,24 @@ class Ingest:
         url = urlsplit(self.camera.url)
         fresh = self._connection is None or self._connection.sock is None
         if self._connection is None:
-            kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-            self._connection = kind(url.hostname or "", url.port)
+            self._connection = tls.connection(self.camera.url, CONNECT_TIMEOUT)
         if fresh:
             self._connection.timeout = CONNECT_TIMEOUT
+            # A node that is not what it seems may say that it is where only this machine can go.
+            self._connection._create_connection = _connected  # type: ignore[attr-defined]
             self._connection.connect()
             self._socket = self._connection.sock
             self._socket.settimeout(STALL_TIMEOUT)
-        self._connection.request("GET", f"{url.path.rstrip('/')}/{path}", headers={"User-Agent": f"fogline/{VERSION}"})
+        shown = self._credentials.headers(Call("GET", target(f"/{path}"), self.camera.node_id), b"")
+        headers = {"User-Agent": f"fogline/{VERSION}"} | shown
+        self._connection.request("GET", f"{url.path.rstrip('/')}/{path}", headers=headers)
         return self._connection.getresponse()
+
+    def _words(self, status: int) -> str:
+        """What an answer with this status says of the camera."""
+        if status in (401, 403):
+            return f"the camera node at {self.camera.url} does not let this node in ({status}); it tries again"
+        return f"the camera node at {self.camera.url} answered {status}"
 
     def _pull(self, answer: http.client.HTTPResponse, reader: Reader) -> None:
         told = Skipped()
@@ -170,7 +188,7 @@ class Ingest:
                 continue  # a kept connection may be closed just as it is used again
             body = answer.read(MAX_PART + 1)
             if answer.status != 200:
-                raise SourceLost(f"the camera node at {self.camera.url} answered {answer.status}")
+                raise SourceLost(self._words(answer.status))
             if len(body) > MAX_PART:
                 self._close()  # the rest of it is still to come
             self._take(body, {name.lower(): value for name, value in answer.getheaders()})
@@ -223,16 +241,18 @@ class Ingest:
 
 
 class Ingests:
-    """The ingests of this node, one a camera, counted by who uses them. Any thread may call."""
+    """The ingests of this node, one a camera, counted by who uses them. Any thread may call. credentials: of the node,
+    None for one that shows none."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: Credentials | None = None) -> None:
+        self._credentials = credentials
         self._lock = threading.Lock()
         self._running: dict[CameraAddress, tuple[Ingest, int]] = {}
 
     def take(self, camera: CameraAddress, refused: Callable[[str, int], None]) -> Ingest:
         """The ingest of `camera`, started if nobody uses it yet. Give it back with `leave`. refused: see `Ingest`."""
         with self._lock:
-            ingest, users = self._running.get(camera) or (Ingest(camera, refused), 0)
+            ingest, users = self._running.get(camera) or (Ingest(camera, refused, self._credentials), 0)
             self._running[camera] = (ingest, users + 1)
             return ingest
 
@@ -244,6 +264,13 @@ class Ingests:
             else:
                 del self._running[camera]
                 ingest.stop()
+
+
+def _connected(place: tuple[str, int], seconds: float, _source: object = None) -> socket.socket:
+    try:
+        return ANYWHERE.connect(*place, seconds)
+    except Outside as outside:
+        raise SourceLost(f"the camera node's address {outside.detail}") from None
 
 
 def _words(error: Exception) -> str:

@@ -57,6 +57,7 @@ class Metrics:
         )
         self.pipelines = Gauge("fogline_compute_pipelines", "Pipelines running now", registry=self.registry)
         self.slots = Gauge("fogline_compute_slots", "Sessions served at once at most", registry=self.registry)
+        self.slots_used = Gauge("fogline_compute_slots_used", "Slots that are taken now", registry=self.registry)
         self.refused = Counter(
             "fogline_compute_pictures_refused", "Pictures sent to be searched that were refused", registry=self.registry
         )

@@ -21,9 +21,11 @@ from compute_node.sessions import Session, Sessions
 from compute_node.stills import Wanted
 from compute_node.streams import Streams
 from mesh import codec, multipart
+from mesh.access_wire import TicketText
 from mesh.errors import FoglineError, InvalidInput, NotFound
 from mesh.limits import MAX_DOWNSAMPLE
 from mesh.manifest import Side
+from mesh.node_door import placement_of, right_of
 from mesh.openapi import Answer, operation
 from mesh.service import json_reply
 from mesh.stills import Still
@@ -59,9 +61,11 @@ class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """token: the placement that the registry's address leads to; any that is in force when missing."""
+    """token: the placement that the registry's address leads to; any that is in force when missing. ticket: of a signed
+    address, which is good for its own placement only."""
 
     token: Token | None = None
+    ticket: TicketText | None = None
 
 
 class WatchQuery(SessionQuery, frozen=True, kw_only=True):
@@ -89,15 +93,18 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
     """The sessions that the registry gave this node."""
     routes = Blueprint("sessions", __name__, url_prefix="/v1/sessions/<session_id>")
 
+    def found(session_id: str, query: SessionQuery) -> Session:
+        return sessions.get(session_id, placement_of(request.environ, query.token))
+
     def asked(session_id: str) -> Session:
-        return sessions.get(session_id, codec.from_query(request.args, SessionQuery).token)
+        return found(session_id, codec.from_query(request.args, SessionQuery))
 
     @routes.get("/stream")
     @operation("A session's annotated stream", {200: MJPEG, **ELSEWHERE}, query=WatchQuery, tag="sessions")
     def stream(session_id: str) -> Reply:
         """Ends when the session moves; the registry's address for it then leads to the new place."""
         watch = codec.from_query(request.args, WatchQuery)
-        body = streams.of_session(sessions.get(session_id, watch.token), watch.fps, request.environ)
+        body = streams.of_session(found(session_id, watch), watch.fps, request.environ)
         return Response(body, content_type=multipart.CONTENT_TYPE, headers=OPEN, direct_passthrough=True)
 
     @routes.get("/snapshot")
@@ -111,9 +118,9 @@ def session_routes(sessions: Sessions, streams: Streams) -> Blueprint:
         """Who asks at least every three seconds counts as a viewer. A wall of small pictures is cheap: nothing is drawn
         for the frames between two of them."""
         query = codec.from_query(request.args, SnapshotQuery)
-        session = sessions.get(session_id, query.token)
+        session, right = found(session_id, query), right_of(request.environ)
         wanted = Wanted(query.width, query.height, query.quality)
-        still = Still(streams.snapshot(session, wanted), lambda: streams.snapshots(session, wanted))
+        still = Still(streams.snapshot(session, wanted), lambda: streams.snapshots(session, wanted, right))
         headers = {**OPEN, **still.headers()}
         return Response(still, mimetype="image/jpeg", headers=headers, direct_passthrough=True)
 

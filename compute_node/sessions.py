@@ -231,6 +231,12 @@ class Sessions:
         with self._changed:
             return [session_id for session_id, session in self._served.items() if session.viewers]
 
+    def served(self) -> list[tuple[Session, Pipeline | None]]:
+        """The sessions in force, each with what runs of it."""
+        with self._changed:
+            served = list(self._served.values())
+        return [(session, self._pipelines.find(session.key)) for session in served]
+
     def reports(self) -> list[SessionReport]:
         """How each session does, for the beat."""
         with self._changed:

@@ -18,6 +18,7 @@ from mesh import codec, multipart
 from mesh.audience import Audience
 from mesh.errors import FoglineError, SourceLost, Unavailable
 from mesh.frame import Frame
+from mesh.node_door import Right, right_of
 from mesh.stills import Newest
 from mesh.stream import Broadcast, Feed, Live, Manner, Published
 from mesh.wire import Detections, StreamStats
@@ -59,8 +60,8 @@ class Streams:
         held = ExitStack()
         pipeline = held.enter_context(self._sessions.open(session))
         manner = Manner(
-            ended=lambda: self._stopping() or session.over(),
-            lost=lambda: session.refusal() or _lost(),
+            ended=self._until(environ, session),
+            lost=_refusal(environ, session),
             fps=fps,
             silence=SILENCE,
             fresh=FRESH,
@@ -71,7 +72,7 @@ class Streams:
         """MJPEG without a session, as the original's calls ask for it. Raises NoCapacity without a free slot."""
         held = ExitStack()
         pipeline = held.enter_context(self._pipelines.use(key, beside=self._sessions.keys()))
-        manner = Manner(ended=self._stopping, lost=_lost, silence=SILENCE, fresh=FRESH)
+        manner = Manner(ended=self._until(environ), lost=_refusal(environ), silence=SILENCE, fresh=FRESH)
         return self._seat(environ, pipeline.pictures.feed, manner, held)
 
     def events(self, session: Session, environ: dict[str, Any]) -> Live:
@@ -79,8 +80,8 @@ class Streams:
         held = ExitStack()
         pipeline = held.enter_context(self._sessions.open(session))
         manner = Manner(
-            ended=lambda: self._stopping() or session.over(),
-            lost=lambda: session.refusal() or _lost(),
+            ended=self._until(environ, session),
+            lost=_refusal(environ, session),
             chunked=True,
             hello=b": connected\n\n",
             keep_alive=b": nothing new\n\n",
@@ -103,8 +104,9 @@ class Streams:
             return session.marked(frame)
 
     @contextmanager
-    def snapshots(self, session: Session, wanted: Wanted) -> Iterator[Newest]:
-        """While open, the session is being watched and its newest picture is there without a wait, if it is fresh.
+    def snapshots(self, session: Session, wanted: Wanted, right: Right) -> Iterator[Newest]:
+        """While open, the session is being watched and its newest picture is there without a wait, if it is fresh and
+        there is a `right` to ask for it again.
 
         Raises Unavailable for one of another size: it would be drawn by the thread that serves everybody.
         """
@@ -114,7 +116,8 @@ class Streams:
             pictures = pipeline.pictures
 
             def newest() -> Frame | None:
-                frame = None if session.over() or pictures.closed else pictures.recent(FRESH)
+                over = session.over() or pictures.closed or right.once()
+                frame = None if over else pictures.recent(FRESH)
                 return None if frame is None else session.marked(frame)
 
             yield newest
@@ -134,6 +137,12 @@ class Streams:
         """See that every stream ends soon."""
         self._audience.close()
 
+    def _until(self, environ: dict[str, Any], session: Session | None = None) -> Callable[[], bool]:
+        """Whether not one more part may be sent in answer to this request."""
+        stopping = self._stopping
+        ended = stopping if session is None else lambda: stopping() or session.over()
+        return right_of(environ).ending(ended)
+
     def _pictures(self, session: Session, pipeline: Pipeline) -> Feed[Frame]:
         def part(frame: Frame) -> bytes:
             return multipart.part(session.marked(frame))
@@ -151,6 +160,16 @@ class Streams:
     def _seat(self, environ: dict[str, Any], feed: Feed[Any], manner: Manner, held: ExitStack) -> Live:
         held.enter_context(self._metrics.viewers.track_inprogress())
         return self._audience.seat(environ, feed, manner, held)
+
+
+def _refusal(environ: dict[str, Any], session: Session | None = None) -> Callable[[], FoglineError]:
+    """What to tell a viewer for whom no first part came."""
+    right = right_of(environ)
+
+    def say() -> FoglineError:
+        return right.refusal() or (session.refusal() if session is not None else None) or _lost()
+
+    return say
 
 
 def _lost() -> FoglineError:

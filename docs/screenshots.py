@@ -23,14 +23,16 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from mesh.settings import DATA
 from tests.cluster import Cluster, Service
 from tests.processes import wait_for
+from tests.ui.plant import plant_of
 
 PICTURES = Path(__file__).parent / "pictures"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 NAMES = ("Press line 3", "Loading dock", "Packing", "Gate 2", "Paint shop", "Warehouse A", "Assembly", "Canteen")
 APART = 4.0  # seconds between two cameras' starts: each then looks at another part of the demo's photographs
 WIDE, PHONE = (1440, 900), (390, 844)
 SETTLE = 6_000  # milliseconds until pictures have come and charts have something to draw
+LOCKED = ("sign-in", "access", "access-phone", "join", "audit")
 Scheme = Literal["light", "dark"]
 
 
@@ -49,17 +51,19 @@ class Studio:
         self,
         name: str,
         path: str = "/",
+        *,
         size: tuple[int, int] = WIDE,
         scheme: Scheme = "light",
         before: Callable[[Page], None] = lambda _: None,
+        opened: Callable[[Page, str], object] = lambda page, url: page.goto(url, wait_until="commit"),
     ) -> None:
-        """One picture. before: what happens on the page before it is taken."""
+        """One picture. before: what happens on the page before it is taken. opened: how the page is come by."""
         if not self.wants(name):
             return
         view = {"width": size[0], "height": size[1]}
         with self._browser.new_context(viewport=view, color_scheme=scheme) as context:  # type: ignore[arg-type]
             page = context.new_page()
-            page.goto(self._url + path, wait_until="commit")
+            opened(page, self._url + path)
             page.wait_for_timeout(SETTLE)
             before(page)
             # 256 colours are enough for a page and make a repository's clone a third of the size.
@@ -119,6 +123,39 @@ def main(*only: str) -> None:
             page.wait_for_timeout(6000)
 
         studio.take("registry-away", before=silence)
+        browser.close()
+    if not only or set(only) & set(LOCKED):
+        _locked(path, list(only))
+
+
+def _locked(path: str, only: list[str]) -> None:
+    """What people see of a mesh that is locked."""
+    models = Path(os.environ.get("FOGLINE_DATA") or DATA).resolve()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        plant_of(Path(folder), models) as plant,
+    ):
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        plant.session()
+        plant.ask("POST", "/v1/keys", {"name": "line control", "scopes": ["view", "detect"]})
+        plant.person("viewer", "vera")
+        plant.person("operator", "olga")
+        plant.sign_in("admin", "anna")
+        studio = Studio(browser, plant.ui, only)
+
+        def as_admin(page: Page, url: str) -> None:
+            plant.open(page, "anna", url.removeprefix(plant.ui))
+
+        def token(page: Page) -> None:
+            page.get_by_role("button", name="Make a join token").click()
+            page.wait_for_timeout(2000)
+
+        studio.take("sign-in", "/sign-in")
+        studio.take("access", "/access", opened=as_admin)
+        studio.take("access-phone", "/access", size=PHONE, opened=as_admin)
+        studio.take("join", "/access#join", before=token, opened=as_admin)
+        studio.take("audit", "/audit", scheme="dark", opened=as_admin)
         browser.close()
 
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import requests
 
-from mesh import codec
+from mesh import answers, codec, tls
+from mesh.access_wire import (
+    CertificateRequest,
+    Introspection,
+    IntrospectRequest,
+    Joined,
+    JoinRequest,
+    TicketRequest,
+    Tickets,
+    Trust,
+)
 from mesh.backoff import Backoff
+from mesh.credentials import Credentials, Nobody
 from mesh.errors import (
-    Conflict,
     FoglineError,
-    InvalidInput,
-    MalformedBody,
-    NoCapacity,
-    NotFound,
-    RegisterAgain,
     RegistryAway,
     SetupProblem,
-    SourceLost,
-    TooLarge,
-    Unavailable,
+    Unauthorized,
 )
+from mesh.proof import Call, target
 from mesh.wire import (
     Beat,
     BeatReply,
@@ -45,32 +51,8 @@ NEXT_TIMEOUT = 0.5  # seconds to connect in when there is another registry to tr
 HERE_TIMEOUT = 0.3  # seconds to connect in on this machine
 SEEK_SECONDS = 3.0  # of looking for a registry on the network
 SEEK_AGAIN = 10.0  # seconds without an answer after which it is looked for elsewhere
-REFUSED = "connection refused"
-LOST = "connection lost"
 READ_TIMEOUT = 5.0  # seconds: the registry's own calls to Redis give up after 1.5
 RETRIES = 2  # further tries of a call that may be sent twice without harm
-_BY_TITLE: dict[str, type[FoglineError]] = {
-    kind.title: kind
-    for kind in (
-        InvalidInput,
-        MalformedBody,
-        NotFound,
-        RegisterAgain,
-        Conflict,
-        TooLarge,
-        NoCapacity,
-        RegistryAway,
-        SourceLost,
-    )
-}
-_BY_STATUS: dict[int, type[FoglineError]] = {
-    400: MalformedBody,
-    404: NotFound,
-    409: Conflict,
-    413: TooLarge,
-    422: InvalidInput,
-    503: Unavailable,
-}
 T = TypeVar("T")
 
 
@@ -83,9 +65,21 @@ class RegistryClient:
     Every method raises RegistryAway when no answer comes, and else the error that the registry's problem document
     describes. A RegistryAway has the member `refused` when nobody listens at any address, and `live` when a registry
     says that its Redis is away (and no other one has it): then nobody is there who could move a session.
+
+    refused: hears that the registry does not know who asks, and says whether to ask once more; it may raise another
+    Unauthorized, with words for people. See mesh.enrolment.
     """
 
-    def __init__(self, url: str, *, timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT)) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: tuple[float, float] = (CONNECT_TIMEOUT, READ_TIMEOUT),
+        credentials: Credentials | None = None,
+        refused: Callable[[Unauthorized], bool] | None = None,
+    ) -> None:
+        self._credentials: Credentials = credentials or Nobody()
+        self._refused = refused
         self._addresses = addresses_of(url)
         self._given = bool(self._addresses)
         self._present = 0  # the address that answered last
@@ -93,6 +87,18 @@ class RegistryClient:
         self._seeking = threading.Lock()
         self._away_since = float("inf")  # monotonic seconds, while none answers
         self._local = threading.local()  # requests does not promise that threads may share a session
+
+    def showing(self, credentials: Credentials, timeout: tuple[float, float] | None = None) -> RegistryClient:
+        """The same registries asked in somebody else's name, over the same connections."""
+        other = copy.copy(self)
+        other._credentials = credentials
+        other._refused = None
+        other._timeout = timeout or self._timeout
+        return other
+
+    def once(self) -> RegistryClient:
+        """The same in the same name, for what somebody else tries: a refusal is theirs, not this node's."""
+        return self.showing(self._credentials)
 
     @property
     def url(self) -> str:
@@ -140,6 +146,24 @@ class RegistryClient:
         """Let a node take no new sessions, or again."""
         return self._document("POST", f"/v1/nodes/{quote(node_id)}/{'undrain' if undo else 'drain'}")
 
+    # --- nodes' own keys
+
+    def join(self, request: JoinRequest) -> Joined:
+        """Trade a join token for a certificate. Sent once: its proof is good for one request."""
+        return self._call("POST", "/v1/join", Joined, request, retries=0)
+
+    def certificate(self, node_id: str, request: CertificateRequest) -> Joined:
+        """A new certificate for a node that has joined."""
+        return self._call("POST", f"/v1/enrolments/{quote(node_id)}/certificate", Joined, request, retries=0)
+
+    def trust(self) -> Trust:
+        """What a node must know to check others."""
+        return self._call("GET", "/v1/trust", Trust)
+
+    def introspect(self, request: IntrospectRequest) -> Introspection:
+        """Whose this API key or sign-in is."""
+        return self._call("POST", "/v1/introspect", Introspection, request, retries=0)
+
     # --- algorithms and sessions
 
     def algorithms(self) -> dict[str, Any]:
@@ -160,6 +184,10 @@ class RegistryClient:
 
     def end_session(self, session_id: str) -> None:
         self._send("DELETE", f"/v1/sessions/{quote(session_id)}")
+
+    def tickets(self, request: TicketRequest) -> Tickets:
+        """Where these sessions' views and these cameras' pictures are now, signed where that is needed."""
+        return self._call("POST", "/v1/tickets", Tickets, request)
 
     # --- cameras that somebody added
 
@@ -221,6 +249,10 @@ class RegistryClient:
                 if attempt == retries:
                     raise
                 time.sleep(backoff.delay())
+            except Unauthorized as error:
+                if self._refused is None or not self._refused(error):
+                    raise
+                return self._once(method, path, body, query)
         raise AssertionError("unreachable")
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, str] | None) -> bytes:
@@ -242,41 +274,54 @@ class RegistryClient:
             return answer
         if self._away_since == float("inf"):
             self._away_since = time.monotonic()
-        raise _nobody(failures)
+        raise answers.nobody(failures)
 
     def _answered(self, number: int) -> None:
         self._present = number
         self._away_since = float("inf")
 
     def _ask(self, url: str, method: str, path: str, body: Any, query: dict[str, str] | None) -> bytes:
-        connect, read = self._timeout
+        data = codec.dump(body) if body is not None else b""
+        asked = f"{path}?{urlencode(query)}" if query else path
 
         def request() -> requests.Response:
-            return self._session().request(
-                method,
-                url + path,
-                params=query,
-                data=codec.dump(body) if body is not None else None,
-                headers={"Content-Type": "application/json"} if body is not None else None,
-                timeout=(min(connect, NEXT_TIMEOUT) if self.several else connect, read),
-                allow_redirects=False,
-            )
+            sent = self._signed(method, url + asked, asked, data)
+            problem_now = answers.clock_of(sent)
+            if problem_now is not None:
+                self._credentials.heard(problem_now)
+                sent = self._signed(method, url + asked, asked, data)
+            return sent
 
         try:
             try:
                 answer = request()
             except requests.ConnectionError as error:
-                if _reason(error) != LOST:
+                if answers.reason(error) != answers.LOST:
                     raise
                 answer = request()  # the connection had been kept open since a registry that has ended
         except requests.RequestException as error:
-            reason = _reason(error)
+            reason = answers.reason(error)
             raise RegistryAway(
-                f"the registry at {url} does not answer ({reason})", refused=reason.startswith(REFUSED) or None
+                f"the registry at {url} does not answer ({reason})", refused=reason.startswith(answers.REFUSED) or None
             ) from error
         if answer.status_code < 300:
             return answer.content
-        raise _problem(answer, url + path)
+        raise answers.problem(answer, url + path)
+
+    def _signed(self, method: str, url: str, asked: str, data: bytes) -> requests.Response:
+        """asked: path and query below the registry's address."""
+        connect, read = self._timeout
+        path, _, query = asked.partition("?")
+        shown = self._credentials.headers(Call(method, target(path, query)), data)
+        return self._session().request(
+            method,
+            url,
+            data=data or None,
+            headers={"Content-Type": "application/json"} | shown if data else shown,
+            timeout=(min(connect, NEXT_TIMEOUT) if self.several else connect, read),
+            allow_redirects=False,
+            verify=tls.verify(),
+        )
 
     def _known(self) -> list[str]:
         """The addresses to try. Raises RegistryAway when none was given and none is found."""
@@ -322,56 +367,3 @@ def _found() -> list[str]:
     from mesh.discovery import registries  # noqa: PLC0415
 
     return registries(SEEK_SECONDS)
-
-
-def _nobody(failures: list[RegistryAway]) -> RegistryAway:
-    """What all addresses together have to say: the only one's failure, or a summary."""
-    if len(failures) == 1:
-        return failures[0]
-    refused = all(f.members.get("refused") for f in failures)
-    nobody = all(f.members.get("refused") or f.members.get("live") for f in failures)
-    return RegistryAway(
-        "no registry answers: " + "; ".join(f.detail for f in failures),
-        refused=refused or None,
-        live=(nobody and not refused) or None,
-        retry_after=next((f.retry_after for f in failures if f.retry_after), None),
-    )
-
-
-def _problem(answer: requests.Response, url: str) -> FoglineError:
-    try:
-        document = codec.parse_object(answer.content)
-    except FoglineError:
-        document = {}
-    kind = _BY_TITLE.get(str(document.get("title"))) or _BY_STATUS.get(answer.status_code)
-    detail = str(document.get("detail") or f"{url} answered {answer.status_code}")
-    if kind is None:
-        kind = RegistryAway if answer.status_code >= 500 else FoglineError
-    known, spread = document.get("known"), document.get("spread_seconds")
-    return kind(
-        detail,
-        field=document.get("field"),
-        known=known if isinstance(known, list) else None,
-        spread_seconds=spread if isinstance(spread, int | float) else None,
-        live=True if document.get("title") == RegistryAway.title and answer.status_code == 503 else None,
-        retry_after=answer.headers.get("Retry-After") if str(answer.headers.get("Retry-After")).isdigit() else None,
-    )
-
-
-def _reason(error: requests.RequestException) -> str:
-    if isinstance(error, requests.ConnectTimeout):
-        return "no answer to the connection: is the address right, is a firewall between?"
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    if isinstance(error, requests.ConnectionError):
-        text = str(error).lower()
-        for sign, words in (
-            ("refused", f"{REFUSED}: is it running?"),
-            ("name or service", "unknown host name"),
-            ("name resolution", "unknown host name"),
-            ("unreachable", "network unreachable"),
-        ):
-            if sign in text:
-                return words
-        return LOST
-    return type(error).__name__

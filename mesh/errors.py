@@ -3,11 +3,14 @@
     FoglineError                    something that a person can act on; carries an HTTP status
     ├── InvalidInput           422  a field has the wrong type or value; `field` says which
     │   └── MalformedBody      400  the body cannot be read at all
+    ├── Unauthorized           401  nobody, or nobody who can be believed, asks; `reason` says which in a word
+    ├── Forbidden              403  who asks is known, and may not do this
     ├── NotFound               404  no such camera, algorithm, node, session, model; `known` lists those there are
     │   └── RegisterAgain      404  the registry does not know this node: send the manifest again
     ├── Conflict               409  the request is older than what is in force (a stale token, a voided boot)
     ├── TooLarge               413  over a named limit
     ├── UnsupportedMedia       415  not an image that Fogline reads
+    ├── TooMany                429  more in a short time, or at once, than one client may; `limit` names the bound
     ├── Unavailable            503  cannot be done now; worth trying again
     │   ├── NoCapacity         503  every node that could do it is full
     │   ├── RegistryAway       503  the registry or its Redis does not answer
@@ -22,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
+
+from mesh.source import shown
 
 KNOWN_LISTED = 20  # names listed in an error: enough to find a typo, short enough to read
 
@@ -61,13 +66,25 @@ class MalformedBody(InvalidInput):
     title = "Malformed body"
 
 
+class Unauthorized(FoglineError):
+    status = 401
+    title = "Sign-in needed"
+
+
+class Forbidden(FoglineError):
+    status = 403
+    title = "Not allowed"
+
+
 class NotFound(FoglineError):
     status = 404
     title = "Not found"
 
     @classmethod
     def among(cls, what: str, name: str, known: Iterable[str]) -> NotFound:
-        """An error for the unknown `what` called `name`, which lists the `known` ones."""
+        """An error for the unknown `what` called `name`, which lists the `known` ones. A password in an address that
+        somebody gave as a name is not repeated."""
+        name = shown(name).text if "://" in name else name
         names = sorted(set(known))
         listed = ", ".join(names[:KNOWN_LISTED]) or "none"
         more = f" and {len(names) - KNOWN_LISTED} more" if len(names) > KNOWN_LISTED else ""
@@ -91,6 +108,12 @@ class TooLarge(FoglineError):
 class UnsupportedMedia(FoglineError):
     status = 415
     title = "Unsupported media type"
+
+
+class TooMany(FoglineError):
+    status = 429
+    title = "Too many requests"
+    retryable = True
 
 
 class Unavailable(FoglineError):

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import requests
 
-from mesh import codec
+from mesh import codec, tls
 from mesh.client import RegistryClient
 from mesh.errors import RegistryAway
+from mesh.proof import Call, target
 
 QUIET = 25.0  # seconds without even a keep-alive, which comes every ten, after which the connection counts as lost
 
@@ -29,6 +30,7 @@ def follow(client: RegistryClient, connect: float = 2.0) -> Generator[Event, Non
     Ends never by itself; raises RegistryAway when the connection breaks, no registry answers, or something else does.
     """
     address = client.address()
+    shown = client._credentials.headers(Call("GET", target("/v1/events", "")), b"")
     try:
         with requests.Session() as session:
             session.trust_env = False
@@ -36,8 +38,9 @@ def follow(client: RegistryClient, connect: float = 2.0) -> Generator[Event, Non
                 f"{address}/v1/events",
                 stream=True,
                 timeout=(connect, QUIET),
-                headers={"Accept": "text/event-stream"},
+                headers={"Accept": "text/event-stream", **shown},
                 allow_redirects=False,
+                verify=tls.verify(),
             )
             with answer:
                 if answer.status_code != 200:

@@ -264,7 +264,8 @@ class Fanout:
             connection.sock.setblocking(False)
             self._poll.register(connection.fd, IN)
             self._here[connection.fd] = connection
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.sock.family != socket.AF_UNIX:  # behind TLS, see mesh.tls_front
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         except OSError:  # gone already
             self._here.setdefault(connection.fd, connection)

@@ -2,8 +2,8 @@
 
 The rule, for whoever writes one (examples/viewer.py is its shortest form):
 
-1. Open the registry's `/v1/sessions/{id}/stream`: it leads to the node that serves the session now. Keep that address,
-   never the node's own.
+1. Open the registry's `/v1/sessions/{id}/stream`, with an API key where the mesh is locked: it leads to the node that
+   serves the session now. Keep that address, never the node's own, which is signed for a short while.
 2. When the stream ends or breaks, open the registry's address again, at once.
 3. When no picture came for a second, drop the connection (a cut cable says no goodbye) and tell the registry, with the
    `token` of the address to which it led: `POST /v1/sessions/{id}/failover {"token": …}`. It moves the session once for
@@ -20,10 +20,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote, urlsplit
 
-from mesh import codec
+from mesh import codec, tls
 from mesh.backoff import Backoff
-from mesh.errors import FoglineError, NotFound, RegistryAway, SourceLost
+from mesh.credentials import Credentials, Nobody
+from mesh.errors import FoglineError, Forbidden, NotFound, RegistryAway, SourceLost, Unauthorized
 from mesh.multipart import Part, Reader, boundary_of
+from mesh.proof import Call, target
 from mesh.wire import FailoverRequest
 
 PATIENCE = 1.0  # seconds without a picture after which the node counts as gone
@@ -55,17 +57,26 @@ class Follower:
     """The pictures of one session, for ever: `for sight in Follower("http://registry:5050", session_id): …`.
 
     registries: one or several of the same mesh, tried in turn. ask: whether to ask for another node when no picture
-    comes; without, it only connects again. moves: how often it asked. One thread iterates; `close` may be called by
-    any.
+    comes; without, it only connects again. credentials: shown to the registry, never to a node: the registry's address
+    leads to one that is signed. moves: how often it asked. One thread iterates; `close` may be called by any.
 
-    Iterating raises NotFound when the session has ended.
+    Iterating raises NotFound when the session has ended, Unauthorized or Forbidden when the registry does not let this
+    viewer in.
     """
 
-    def __init__(self, registries: str | Sequence[str], session_id: str, *, ask: bool = True) -> None:
+    def __init__(
+        self,
+        registries: str | Sequence[str],
+        session_id: str,
+        *,
+        ask: bool = True,
+        credentials: Credentials | None = None,
+    ) -> None:
         addresses = registries.split(",") if isinstance(registries, str) else registries
         self._registries = [address.strip().rstrip("/") for address in addresses]
         self._path = f"/v1/sessions/{quote(session_id)}"
         self._asks = ask
+        self._credentials: Credentials = credentials or Nobody()
         self._closed = False
         self._socket: socket.socket | None = None
         self._address = ""  # on the node, where the registry led last
@@ -93,7 +104,7 @@ class Follower:
                 for sight in self._watch():
                     came = True
                     yield sight
-            except NotFound:
+            except (NotFound, Unauthorized, Forbidden):
                 raise
             except (OSError, http.client.HTTPException, FoglineError):
                 pass  # whatever it was: the registry knows where to go on
@@ -134,6 +145,8 @@ class Follower:
             self._wait_no_longer()
             connection.request("GET", url._replace(scheme="", netloc="").geturl())
             with connection.getresponse() as answer:
+                if answer.status in (401, 403):  # the address is too old: moving the session would not help
+                    self._quiet_since = time.monotonic()
                 if answer.status != 200:
                     raise SourceLost(f"{node} answered {answer.status}")
                 reader = Reader(boundary_of(answer.getheader("Content-Type", "")))
@@ -165,16 +178,20 @@ class Follower:
     def _find(self) -> None:
         """Ask where the session is served now. Without any registry the last place is tried again: what runs, runs on.
 
-        Raises SourceLost while no node serves it, NotFound when it is no more.
+        Raises SourceLost while no node serves it, NotFound when it is no more, Unauthorized or Forbidden for a viewer
+        who may not see it.
         """
         try:
-            status, headers, _ = self._call("GET", f"{self._path}/stream")
+            status, headers, body = self._call("GET", f"{self._path}/stream")
         except RegistryAway:
             if not self._address:
                 raise
             return
-        if status != 404:
+        if status not in (401, 403, 404):
             self._known_at = time.monotonic()
+        elif status != 404 and (not self._address or time.monotonic() - self._known_at > FORGOTTEN):
+            words = codec.parse_answer(body).get("detail")
+            raise (Unauthorized if status == 401 else Forbidden)(f"the registry refuses this viewer: {words}")
         elif time.monotonic() - self._known_at > FORGOTTEN:
             raise NotFound("the registry knows no such session: it has ended")
         address = headers.get("Location", "")
@@ -216,7 +233,8 @@ class Follower:
                     connection.connect()
                     connection.sock.settimeout(ANSWER)
                     kind = {"Content-Type": "application/json"} if body is not None else {}
-                    connection.request(method, urlsplit(registry).path + path, body, kind)
+                    shown = self._credentials.headers(Call(method, target(path)), body or b"")
+                    connection.request(method, urlsplit(registry).path + path, body, kind | shown)
                     with connection.getresponse() as answer:
                         found = answer.status, answer.headers, answer.read()
             except (OSError, http.client.HTTPException):
@@ -229,6 +247,4 @@ class Follower:
 
 
 def _connection(address: str) -> http.client.HTTPConnection:
-    url = urlsplit(address)
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    return kind(url.hostname or "", url.port, timeout=CONNECT)
+    return tls.connection(address, CONNECT)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,8 @@ class Frame:
         if self.gated:
             stamps["X-Gated"] = "motion"
         if self.no_signal is not None:
-            # Header values are latin-1 without line breaks; a reason may hold anything.
-            stamps["X-No-Signal"] = (
-                self.no_signal.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")[:200]
-            )
+            # A header's value is printable; a reason may hold anything.
+            stamps["X-No-Signal"] = _CONTROL.sub(" ", self.no_signal.encode("ascii", "replace").decode())[:200]
         return stamps
 
 

@@ -31,9 +31,10 @@ from mesh.channel import StreamViewer
 from mesh.errors import FoglineError
 from mesh.fanout import Connection, Fanout
 from mesh.journal import JournalReader, Reading
-from mesh.service import problem_reply
+from mesh.refusal import refusal
 from mesh.stills import Asked, Still, StillViewer, render
 from mesh.stream import Live
+from mesh.worker import Worker
 
 # Viewers' descriptors begin here: OpenCV's and others' select() can take none of 1,024 and more, and the next camera or
 # file that is opened must still get a low one.
@@ -85,13 +86,13 @@ class HandOff:
         self, sock: socket.socket, body: Live | Reading, status: str, headers: Headers, *, new: bool
     ) -> NoReturn:
         """new: the viewer speaks HTTP/1.1 and so knows chunks."""
-        own = _take(sock)
+        own = self._take(sock)
         chunked = new and body.chunked
         pairs = [*headers, ("Transfer-Encoding", "chunked")] if chunked else headers
         head = render(status, pairs, keep=False)
         viewer: Connection
         if isinstance(body, Live):
-            viewer = StreamViewer(own, body, head, _refusal, chunked=chunked)
+            viewer = StreamViewer(own, body, head, refusal, chunked=chunked)
         else:
             viewer = JournalReader(own, body, head, chunked=chunked)
         if self._fanout.add(viewer):
@@ -99,11 +100,13 @@ class HandOff:
         body.close()
         own.setblocking(True)
         with own, suppress(OSError):  # the viewer may have left
-            own.sendall(_refusal(body.lost()))
+            own.sendall(refusal(body.lost()))
         raise StopIteration
 
     def _still(self, sock: socket.socket, still: Still, headers: Headers, environ: dict[str, Any]) -> None:
         """Hand the connection over if the same picture was asked for a moment ago; it answers this request, too."""
+        if "PROXY_PROTOCOL" in environ:
+            return  # behind TLS: who comes back could say once more from where it comes
         asked = Asked.of(environ)
         now = time.monotonic()
         last, at = self._last.pop(sock, (None, 0.0))
@@ -119,12 +122,21 @@ class HandOff:
             newest = held.enter_context(still.hold())
         except FoglineError:
             return  # no more pictures to be had just now: the next request will say why
-        viewer = StillViewer(_take(sock), asked, still.frame, headers, newest=newest, left=held.close, back=self._back)
+        viewer = StillViewer(
+            self._take(sock), asked, still.frame, headers, newest=newest, left=held.close, back=self._back
+        )
         self._stills.add(viewer)
         if not self._fanout.add(viewer):
             viewer.sock.close()
             held.close()
         raise StopIteration
+
+    def _take(self, sock: socket.socket) -> socket.socket:
+        """As the function below; it goes on counting among its client's."""
+        own = _take(sock)
+        if isinstance(self._worker, Worker):
+            self._worker.connections.add(own)
+        return own
 
     def _back(self, sock: socket.socket) -> None:
         """Called by the fan-out."""
@@ -167,13 +179,6 @@ def _read_ahead(environ: dict[str, Any]) -> bool:
     reader = getattr(environ.get("wsgi.input"), "reader", None)
     unreader = getattr(reader, "unreader", None)
     return unreader is None or bool(unreader.buf.getvalue())
-
-
-def _refusal(error: FoglineError) -> bytes:
-    body, status, headers = problem_reply(error)
-    data = body.encode() if isinstance(body, str) else body
-    pairs = [*headers.items(), ("X-Content-Type-Options", "nosniff"), ("Content-Length", str(len(data)))]
-    return render(f"{status} {error.title}", pairs, keep=False) + data
 
 
 def _refuse_to_write(_data: bytes) -> object:

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,13 +32,35 @@ log = logger(__name__)
 _Told = list[tuple[str, int, int, str, bool]]
 
 
+class Joining(Protocol):
+    """How a node joins a mesh that is locked, as mesh.enrolment.Enrolment does."""
+
+    def require(self) -> None:
+        """Raises why the node may not register yet."""
+        ...
+
+    def heard(self, trust: int, now: float | None) -> None:
+        """An answer of the registry came with the version of its trust document and its time."""
+        ...
+
+
+class NeedNot:
+    """Of a mesh that is open."""
+
+    def require(self) -> None:
+        pass
+
+    def heard(self, trust: int, now: float | None) -> None:
+        pass
+
+
 class Membership:
     """Keeps one node in the mesh.
 
     manifest: gives the manifest's document as it is now. beat: gives what the node does now; it is called from two
     threads. What is known of the machine and of its clock is added here, for every kind of node. obey: takes what the
     registry wants the node to serve; it is called from the beat's thread after every full beat, and before the lease is
-    renewed. cut_off: `stop` or `serve`, see mesh.settings.NodeSettings.
+    renewed. cut_off: `stop` or `serve`, see mesh.settings.NodeSettings. joining: how it gets into a locked mesh.
 
     `start` begins a thread; `renew` (from any thread) sends the manifest at once; `stop` leaves. When the registry is
     away, the node goes on with what it does while it `holds` its lease, and joins when the registry returns.
@@ -53,8 +75,10 @@ class Membership:
         obey: Callable[[BeatReply], None] = lambda _reply: None,
         *,
         cut_off: str = "stop",
+        joining: Joining | None = None,
     ) -> None:
         self._client = client
+        self._joining: Joining = joining or NeedNot()
         self._node_id = node_id
         self._manifest = manifest
         self._beat = beat
@@ -137,6 +161,7 @@ class Membership:
             sent_at = lease.now()
             reply = self._client.beat(self._node_id, doing)
             self._skew.heard(reply.now, sent_at, lease.now())
+            self._joining.heard(reply.trust, reply.now)
             self._take(reply, sent_at)
         except RegisterAgain as error:
             self._registered = False
@@ -193,6 +218,8 @@ class Membership:
             # Nobody is there who could move anything. That has to be seen again before the lease ends.
             self._lease.keep(sent_at, self._lease_seconds)
             delay = min(delay, self._lease_seconds / 3)
+        elif error.members.get("reason") == "missing":
+            delay = min(delay, LOOK_SECONDS)  # it is this node that has to join first, and that costs nobody anything
         return max(delay, self._pause()) if self._transmitter.healthy else delay
 
     def _renew(self) -> None:
@@ -208,10 +235,12 @@ class Membership:
 
     def _register(self) -> None:
         self._renew_asked.clear()
+        self._joining.require()
         manifest = self._manifest()
         sent_at = lease.now()
         answer = self._client.register(manifest)
         self._skew.heard(answer.now, sent_at, lease.now())
+        self._joining.heard(answer.trust, answer.now)
         self.address = answer.url
         if not self._registered or self._problem is not None:
             log.info("joined the mesh", registry=self._client.url, address=answer.url)

@@ -1,10 +1,9 @@
-"""Who a node is: an id that outlives restarts, and what machine it runs on."""
+"""Who a node is: an id that outlives restarts, its name, and what every manifest says of it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import platform
 import re
 import socket
 import uuid
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-import psutil
-
 from mesh import codec
 from mesh.client import addresses_of
 from mesh.errors import InvalidInput, SetupProblem
 from mesh.limits import MAX_LABELS
+from mesh.machine import Machine
 from mesh.manifest import SCHEMA, Labels, Name, Url
 from mesh.settings import NodeSettings
 from mesh.version import VERSION
@@ -106,26 +104,6 @@ def claim(data: Path, kind: str, name: str) -> Identity:
     raise SetupProblem(f"more than {_MAX_SIBLINGS} {kind} nodes are called {name!r}; give them --name (FOGLINE_NAME)")
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What a manifest says of the computer. ram: in whole gigabytes, as the original writes it (`16gb`)."""
-
-    host_name: str
-    cpu: str
-    cores: int
-    ram: str
-
-
-def this_machine() -> Machine:
-    """The computer that this process runs on."""
-    return Machine(
-        host_name=socket.gethostname() or "localhost",
-        cpu=_cpu_name(),
-        cores=os.cpu_count() or 1,
-        ram=f"{max(1, round(psutil.virtual_memory().total / 2**30))}gb",
-    )
-
-
 def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, port: int) -> dict[str, Any]:
     """The fields of a manifest that every kind of node has."""
     return {
@@ -137,13 +115,21 @@ def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, 
         "FriendlyName": identity.name,
         "ip_address": address_of(settings.advertise, settings.registry),
         "port": port,
-        "advertise_url": settings.advertise or None,
+        "advertise_url": settings.advertise or _secured(settings, port),
         "version": VERSION,
         "ram": machine.ram,
         "cpu": machine.cpu,
         "cores": machine.cores,
         "labels": labels_of(settings.label),
     }
+
+
+def _secured(settings: NodeSettings, port: int) -> str | None:
+    """The address of a node that serves by TLS: the registry would take it for plain HTTP."""
+    if not settings.tls:
+        return None
+    host = address_of("", settings.registry)
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def address_towards(host: str, port: int) -> str:
@@ -155,15 +141,6 @@ def address_towards(host: str, port: int) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return "127.0.0.1"
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
-    return " ".join(found.group(1).split()) if found else platform.machine()
 
 
 def address_of(advertised: str, registry: str) -> str:

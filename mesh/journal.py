@@ -168,7 +168,8 @@ class Reading:
 
     place: where the reader stands; None for one who is new. anew: gives the whole picture, for a reader who is new or
     has fallen behind; it must not fail. hello: bytes sent first. keep_alive: bytes sent when it is quiet for long.
-    viewer: watches over the thread; None for the fan-out.
+    viewer: watches over the thread; None for the fan-out. ended: whether this reader's right to read is over; asked for
+    every part and about twice a second, so it must be cheap, and must not fail.
     """
 
     chunked = True  # so that clients pass on each part as it comes
@@ -183,8 +184,10 @@ class Reading:
         keep_alive: bytes,
         left: Callable[[], None],
         viewer: Viewer | None = None,
+        ended: Callable[[], bool] = lambda: False,
     ) -> None:
         self.journal = journal
+        self._ended = ended
         self.hello = hello
         self.keep_alive = keep_alive
         self._place = place
@@ -194,6 +197,11 @@ class Reading:
         self._pieces: list[bytes] = []
         self._taken = 0  # of the pieces
         self._parts = self._generate()
+
+    @property
+    def over(self) -> bool:
+        """The journal was closed, or this reader may read no more."""
+        return self.journal.closed or self._ended()
 
     def take(self, chunked: bool) -> bytes | None:
         """What is next for this reader, who counts as having got it; None when there is nothing. chunked: as one HTTP
@@ -239,7 +247,7 @@ class Reading:
     def _generate(self) -> Any:  # a generator, which has `close`
         yield self.hello
         comforted = time.monotonic()
-        while not self.journal.closed:
+        while not self.over:
             part = self.take(chunked=False)
             if part is not None:
                 comforted = time.monotonic()
@@ -307,7 +315,7 @@ class JournalReader(Connection):
     def read_on(self) -> None:
         """Send what the reader has not got, until its socket is full."""
         while self.part is None and not self.finishing:
-            if self._reading.journal.closed:
+            if self._reading.over:
                 self.end()
                 return
             part = self._reading.take(self._chunked)
@@ -323,7 +331,9 @@ class JournalReader(Connection):
             self.read_on()
 
     def look(self, now: float) -> None:
-        if now - self._quiet_since > KEEP_ALIVE:
+        if self._reading.over:
+            self.end()
+        elif now - self._quiet_since > KEEP_ALIVE:
             self._quiet_since = now
             self.fanout.push(self, self._framed(self._reading.keep_alive))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -31,9 +33,14 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
 
 
 def configure(style: str = "auto", *, service: str, node: str | None = None, level: int = logging.INFO) -> None:
-    """Send every log record of this process to standard error, in `style`, marked with `service` and `node`."""
+    """Send every log record of this process to standard error, in `style`, marked with `service` and `node`: by
+    these lines from many machines are told apart. node: what people call the node; the host's name when it is None.
+    """
     structlog.contextvars.clear_contextvars()
-    marks = {"service": service} | ({"node": node} if node else {})
+    as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
+    marks = {"service": service, "node": node or socket.gethostname()}
+    if as_text:  # for somebody who looks at one machine
+        marks = {name: mark for name, mark in (("service", service), ("node", node)) if mark}
 
     def mark(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in marks.items():
@@ -43,12 +50,11 @@ def configure(style: str = "auto", *, service: str, node: str | None = None, lev
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         mark,
-        structlog.processors.TimeStamper(fmt="iso", utc=style == "json"),
+        structlog.processors.TimeStamper(fmt="iso", utc=not as_text),
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
         _redact_event,
     ]
-    as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if as_text:
         renderer = structlog.dev.ConsoleRenderer(
@@ -75,8 +81,17 @@ def configure(style: str = "auto", *, service: str, node: str | None = None, lev
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
     for chatty in ("urllib3", "apscheduler", "werkzeug"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """A thread has ended by an exception: Python would write a trace of many lines, which are no records."""
+    if failure.exc_type is not SystemExit and failure.exc_value is not None:
+        name = failure.thread.name if failure.thread else ""
+        logger(__name__).error("a thread has failed", thread=name, exc_info=failure.exc_value)
 
 
 def logger(name: str) -> Any:

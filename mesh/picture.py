@@ -13,9 +13,11 @@ from mesh.errors import TooLarge, UnsupportedMedia
 MAX_BYTES = 16 * 1024 * 1024  # of one picture file
 MAX_SIDE = 16384  # pixels
 MAX_PIXELS = 40_000_000  # 40 megapixels decode to 120 MB
+MAX_SCANS = 64  # of a progressive JPEG, each of which goes over all pixels: encoders make 10
 _PNG = b"\x89PNG\r\n\x1a\n"
 _STAND_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # JPEG markers without a length
 _START_OF_FRAME = frozenset((*range(0xC0, 0xD0),)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _BASELINE_CHANNELS = frozenset((1, 3, 4))
 
 
@@ -76,6 +78,8 @@ def _jpeg(data: bytes | memoryview) -> Picture:
         if marker in _START_OF_FRAME and at + 10 <= end:
             if data[at + 9] not in _BASELINE_CHANNELS:
                 break
+            if marker in _PROGRESSIVE and bytes(data).count(b"\xff\xda") > MAX_SCANS:
+                raise UnsupportedMedia(f"the JPEG has more than {MAX_SCANS} scans; save it as a usual one")
             return Picture(
                 "jpeg",
                 int.from_bytes(data[at + 7 : at + 9], "big"),

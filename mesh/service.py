@@ -12,13 +12,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, gene
 from werkzeug.exceptions import HTTPException
 
 from mesh import codec, openapi
+from mesh.access import Guard
 from mesh.errors import FoglineError
 from mesh.limits import MAX_JSON_BYTES
 from mesh.logs import logger
 from mesh.openapi import Answer, operation
+from mesh.throttle import Throttle
 from mesh.version import VERSION
 
 PROBLEM = "application/problem+json"
+BEARER = 'Bearer realm="Fogline"'
+BASIC = 'Basic realm="Fogline", charset="UTF-8"'
 log = logger(__name__)
 Reply = tuple[bytes | str, int, dict[str, str]]
 
@@ -33,6 +37,7 @@ class WebApp(Protocol):
     def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, **options: Any) -> None: ...
     def register_error_handler(self, code_or_exception: Any, f: Any) -> None: ...
     def after_request(self, f: Any) -> Any: ...
+    def before_request(self, f: Any) -> Any: ...
 
 
 def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -53,10 +58,13 @@ def install(
     ready: Callable[[], str | None],
     metrics: CollectorRegistry,
     max_body: int = MAX_JSON_BYTES,
+    guard: Guard,
+    request: Any,
 ) -> None:
-    """Give `app` its common routes and its error answers. Call it after the service's own routes.
+    """Give `app` its common routes, its error answers and its guard. Call it after the service's own routes.
 
-    ready: None when the service can serve, else why not. max_body: bytes of a request's body at most.
+    ready: None when the service can serve, else why not. max_body: bytes of a request's body at most. request: the
+    framework's present request.
     """
     Info("fogline_build", "Version of this service", registry=metrics).info({"version": VERSION, "service": title})
     app.config["MAX_CONTENT_LENGTH"] = max_body
@@ -92,7 +100,22 @@ def install(
     app.add_url_rule("/metrics", "metrics", metrics_page)
     app.add_url_rule("/openapi.json", "openapi", openapi_json)
     app.add_url_rule("/docs", "docs", docs)
-    app.register_error_handler(FoglineError, problem_reply)
+
+    throttle = Throttle()
+
+    def guarded() -> None:
+        throttle.check(guard, request)
+
+    def refused(error: FoglineError) -> Reply:
+        body, status, headers = problem_reply(error)
+        if status == 401:
+            # A browser would ask with a window of its own, also in the middle of a page: Basic is for other programs.
+            page = request.headers.get("Sec-Fetch-Mode") is not None
+            headers["WWW-Authenticate"] = BEARER if page else f"{BASIC}, {BEARER}"
+        return body, status, headers
+
+    app.before_request(guarded)
+    app.register_error_handler(FoglineError, refused)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, _defect)
     app.after_request(_harden)
@@ -123,6 +146,14 @@ def _defect(error: Exception) -> Reply:
     """A defect of ours: the log gets the trace, the caller gets none of it."""
     log.error("request failed", exc_info=error)
     return _problem("Internal error", 500, "this is a defect of Fogline; its log on this host has the trace", {})
+
+
+def readable(response: Any) -> Any:
+    """For nodes, after each request: the dashboard's pages, which come from elsewhere, may read why they get no
+    picture. A refusal holds nothing that is not said to everybody."""
+    if response.status_code >= 400:
+        response.headers.setdefault("Access-Control-Allow-Origin", "*")
+    return response
 
 
 def _harden(response: Any) -> Any:

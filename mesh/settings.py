@@ -123,6 +123,23 @@ class ServiceSettings:
     host: str = setting(
         "127.0.0.1", "address to listen on; 0.0.0.0 for every network of this machine", metavar="ADDRESS"
     )
+    access: str = setting(
+        "auto",
+        "who is let in: auto (everybody on this machine where --host is 127.0.0.1; on every other address who has"
+        " signed in or has a key) or locked (who has signed in or has a key, always: needed behind a proxy)",
+        choices=("auto", "locked"),
+    )
+    trusted_proxies: int = setting(
+        0,
+        "how many proxies stand in front and are believed when they say who asks, by which address and below which path"
+        " (X-Forwarded-For, -Proto, -Host, -Prefix); whoever can reach the service past them could lie",
+        least=0,
+        most=10,
+    )
+    tls: bool = setting(
+        False,
+        "serve by https, with a certificate of the mesh's own authority (the registry makes one) or of --ca",
+    )
     data: Path = setting(
         DATA,
         "folder for what must outlive a restart: identities, models, the registry's data",
@@ -147,6 +164,12 @@ class NodeSettings(ServiceSettings):
         "",
         "address at which other machines reach this node; the registry uses the one that it sees when empty",
         metavar="URL",
+    )
+    join_token: str = setting(
+        "",
+        "token with which this service joins a mesh that is locked, once; made with `fogline token create`; when empty,"
+        " the one of a registry with the same --data",
+        metavar="TOKEN",
     )
     label: tuple[str, ...] = setting(
         (), "something that sessions may ask for, such as zone=hall-1; may be repeated", metavar="KEY=VALUE"

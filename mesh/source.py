@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
+
+_AUTHORITY = re.compile(r"//[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,11 @@ class Shown:
 
 def shown(text: str) -> Shown:
     """What of `text` may be shown: many cameras take their password in the query."""
+    scheme, _, rest = text.partition(":")
+    place = _AUTHORITY.match(rest)
+    if "@" in rest[place.end() if place else 0 :]:
+        # Perhaps a password with a bare / ? or #: what stands before the last @ would pass for host, port and path.
+        return Shown("", f"{scheme}://***")
     try:
         parts = urlsplit(text)
         host = parts.hostname or ""

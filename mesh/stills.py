@@ -7,6 +7,7 @@ untouched: it was only peeked at.
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ _EVERY_STAMP = Frame(
     b"", 0, 0.0, 0, 0, inference_ms=0.0, no_signal="-", gated=True, age_ms=0.0, objects="", token=0
 ).headers()
 _OF_A_FRAME = frozenset(name.lower() for name in (*_EVERY_STAMP, "Content-Length", "Connection", "Date", "Server"))
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Newest = Callable[[], Frame | None]
 
 
@@ -171,4 +173,5 @@ def render(status: str, headers: list[tuple[str, str]], *, keep: bool) -> bytes:
         f"Connection: {'keep-alive' if keep else 'close'}",
         *(f"{name}: {value}" for name, value in headers),
     ]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    # What looks like a line's end in a value must not become one.
+    return ("\r\n".join(_CONTROL.sub(" ", line) for line in lines) + "\r\n\r\n").encode("latin-1", "replace")

@@ -85,7 +85,12 @@ class Monitor:
 
 def measured(load: Load) -> Load:
     """`load` with what is known now of this machine."""
-    return msgspec.structs.replace(load, **asdict(_monitor().now()))
+    return msgspec.structs.replace(load, **asdict(now()))
+
+
+def now() -> Vitals:
+    """What is known now of this machine; less at the first call, which begins to measure. Never waits."""
+    return _monitor().now()
 
 
 @cache

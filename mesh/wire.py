@@ -38,7 +38,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 class Registration(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a manifest. lease_seconds: without a beat for so long the node counts as dead.
     manifest_seconds: when to send the manifest again. url: the address under which the registry lists the node.
-    now: Unix seconds of the registry's clock."""
+    now: Unix seconds of the registry's clock. trust: the version of its trust document, see mesh.access_wire.Trust."""
 
     node_id: str
     lease_seconds: float
@@ -46,6 +46,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: Pace
     url: str = ""
     now: float | None = None
+    trust: int = 0
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -119,7 +120,7 @@ class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
     """What the node should be serving now. orders: number of this state of affairs; datagrams carry it, so that a node
     learns that there is something new. unknown: ids of reported sessions that the registry knows nothing of: neither
     that they go on nor that they ended. The node keeps them, and sends their tickets with its next beat. now:
-    Unix seconds of the registry's clock."""
+    Unix seconds of the registry's clock. trust: the version of its trust document, see mesh.access_wire.Trust."""
 
     lease_seconds: float
     draining: bool = False
@@ -128,6 +129,7 @@ class BeatReply(msgspec.Struct, frozen=True, kw_only=True):
     orders: int = 0
     unknown: list[str] = []
     now: float | None = None
+    trust: int = 0
 
 
 class SessionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -220,11 +222,13 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
 
 class HostingReply(msgspec.Struct, frozen=True, kw_only=True):
     """What the host is to run now, and nothing else. seconds: until it asks again. lease_seconds: without being asked
-    for so long the registry gives its cameras to others."""
+    for so long the registry gives its cameras to others. networks: in which cameras may be; the private ones when
+    empty."""
 
     cameras: list[HostedCamera]
     seconds: float
     lease_seconds: float
+    networks: list[str] = []
 
 
 class AddedCamera(msgspec.Struct, frozen=True, kw_only=True):

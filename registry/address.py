@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from mesh.errors import InvalidInput
 from mesh.manifest import Manifest
+from mesh.networks import ANYWHERE, Outside
 
 
 def url_of(manifest: Manifest, seen: str) -> str:
@@ -19,7 +20,8 @@ def url_of(manifest: Manifest, seen: str) -> str:
     if manifest.advertise_url:
         return _checked(manifest.advertise_url)
     if manifest.original:
-        return f"http://{_bracketed(_address(manifest.ip_address) or _address(seen) or seen)}:{manifest.port}"
+        said = _address(manifest.ip_address)
+        return f"http://{_bracketed((said if _may_be(said) else None) or _address(seen) or seen)}:{manifest.port}"
     return f"http://{_bracketed(_address(seen) or seen)}:{manifest.port}"
 
 
@@ -45,6 +47,15 @@ def _address(text: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
+
+
+def _may_be(address: str | None) -> bool:
+    """Whether an unauthenticated device may say that somebody is there."""
+    try:
+        ANYWHERE.check(address or "", 80)
+    except Outside:
+        return False
+    return bool(address)
 
 
 def _bracketed(host: str) -> str:

@@ -44,7 +44,8 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 class NodeDocument(msgspec.Struct, kw_only=True):
     """A node's manifest with every field that it sent, and these besides. last_seen: Unix seconds of the store's
-    clock. sessions: how many it serves. original: it speaks the original's calls only."""
+    clock. sessions: how many it serves. original: it speaks the original's calls only. unauthenticated: it came without
+    a credential, to a registry with --legacy-open."""
 
     node_id: str
     kind: Kind
@@ -59,6 +60,7 @@ class NodeDocument(msgspec.Struct, kw_only=True):
     load: dict[str, Any]
     free_slots: int | None = None
     dead_at: float | None = None
+    unauthenticated: bool | None = None
 
 
 class SessionDocument(msgspec.Struct, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from mesh.errors import Conflict, InvalidInput, NotFound, RegisterAgain, RegistryAway
 from mesh.logs import logger
+from mesh.networks import SERVICE_PORTS, Networks
 from mesh.source import shown
 from mesh.wire import AddedCamera, CameraChange, CameraList, CameraRequest, HostedCamera, Hosting, HostingReply
 from registry import camera_source, camera_standing
@@ -22,16 +23,18 @@ LEASE_SECONDS: Final = (
     5.0  # without a question after which a host's cameras go to others: a few lost ones are no reason
 )
 TRIES: Final = 3  # of a change that somebody else's comes before
+HERE: Final = Networks(loopback=True, closed=SERVICE_PORTS)  # of a mesh on one machine
 
 log = logger(__name__)
 
 
 class Cameras:
     """The cameras that were added. Any thread may call any method. Sources are told to hosts alone: what is listed,
-    logged and raised has none of their passwords."""
+    logged and raised has none of their passwords. networks: in which they may be."""
 
-    def __init__(self, store: Store, snapshots: Snapshots) -> None:
+    def __init__(self, store: Store, snapshots: Snapshots, networks: Networks = HERE) -> None:
         self._store = store
+        self._networks = networks
         self._snapshots = snapshots
         self._last: Added | None = None  # as read last, for when Redis is away
 
@@ -52,7 +55,7 @@ class Cameras:
     def add(self, request: CameraRequest) -> AddedCamera:
         """Raises InvalidInput for a source or name that cannot be, Conflict where the name is taken or too many are
         there, NotFound for an unknown host."""
-        camera_source.check(request.source)
+        camera_source.check(request.source, self._networks)
         wanted, wanted_name = self._host_of(request.host)
         camera = HostedCamera(
             camera_id=str(uuid.uuid4()),
@@ -91,11 +94,36 @@ class Cameras:
     def host(self, node_id: str, hosting: Hosting) -> HostingReply:
         """What the host is to run now, passwords and all. Raises RegisterAgain."""
         # What it reports may be given to another host one day.
-        reported = [camera for camera in hosting.cameras if _allowed(camera)]
+        reported = [camera for camera in hosting.cameras if self._allowed(camera)]
         cameras = self._store.host_cameras(node_id, replace(hosting, cameras=reported), LEASE_SECONDS)
         if cameras is None:
             raise RegisterAgain(f"the registry does not know node {node_id} with this boot_id: send the manifest again")
-        return HostingReply(cameras=cameras, seconds=ASK_SECONDS, lease_seconds=LEASE_SECONDS)
+        return HostingReply(
+            cameras=cameras,
+            seconds=ASK_SECONDS,
+            lease_seconds=LEASE_SECONDS,
+            networks=list(self._networks.allowed),
+        )
+
+    def host_of(self, camera_id: str) -> str | None:
+        """The id of the node that runs the added camera or is to, None where there is no such camera or no host."""
+        added = self._last or self._read()
+        record = added.camera(camera_id)
+        return record.host if record is not None else None
+
+    def run_by(self, node_id: str) -> list[str]:
+        """The ids of the added cameras that this node runs or is to run."""
+        return [record.camera.camera_id for record in self._read().cameras if record.host == node_id]
+
+    def may_be_run_by(self, camera_id: str, node_id: str) -> bool:
+        """Whether this node may speak for the camera: it runs it, or ran it until it was removed a moment ago."""
+        if self.host_of(camera_id) == node_id:
+            return True
+        record = self._read().camera(camera_id)  # it may have been given to the node since
+        if record is not None:
+            return record.host == node_id
+        left = self._snapshots.mirror.node(camera_id)
+        return left is not None and left.alive and left.document.get("hosted_by") == node_id
 
     def keep_warm(self) -> None:
         """Read them, so that they are known when Redis goes away while nobody looks."""
@@ -105,6 +133,13 @@ class Cameras:
             return  # its readers get told; there is nothing to keep
 
     # --- steps of the above
+
+    def _allowed(self, camera: HostedCamera) -> bool:
+        try:
+            camera_source.check(camera.source, self._networks)
+        except InvalidInput:
+            return False
+        return True
 
     def _read(self) -> Added:
         self._last = self._store.cameras()
@@ -155,7 +190,9 @@ class Cameras:
         if given.get("source") == shown(camera.source).text:
             del given["source"]  # people edit what they see, and that is without the password
         elif "source" in given:
-            camera_source.check(given["source"])
+            camera_source.check(given["source"], self._networks)
+            others = [(one.camera.camera_id, one.camera.source) for one in self._read().cameras]
+            camera_source.check_no_circle(camera.camera_id, given["source"], others)
         if given.get("draft") and not camera.draft:
             raise InvalidInput(
                 "draft: a camera that is saved stays so; add another one to try something", field="draft"
@@ -198,14 +235,6 @@ def _hosts(node: NodeRecord | None) -> bool:
     """Whether it offers to run added cameras."""
     offer = node.document.get("hosting", 0) if node is not None else 0
     return isinstance(offer, int) and offer > 0
-
-
-def _allowed(camera: HostedCamera) -> bool:
-    try:
-        camera_source.check(camera.source)
-    except InvalidInput:
-        return False
-    return True
 
 
 def _trimmed(name: str) -> str:

@@ -7,21 +7,31 @@ import os
 import queue
 import selectors
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from mesh.audience import files_allowed
 from mesh.errors import FoglineError
 from mesh.logs import logger
+from mesh.networks import Networks, Outside
+from registry.dial import (
+    ANSWER_BYTES,
+    HERE,
+    REFUSED,
+    SECONDS,
+    address,
+    dial_once,
+    is_enough,
+    reason_of,
+    target_of,
+    verdict,
+)
 from registry.store import Dialled, Store
+from registry.trouble import Trouble
 
-SECONDS = 2.0  # for connection and answer together: a LAN needs milliseconds
 AGAIN_SECONDS = 3.0  # until a node that was not reached is dialled again
 PLACES = 512  # dials under way at once: as many silent neighbours as Linux remembers without forgetting others for them
 FILES_PART = 4  # of the files that the process may open, one in so many may be a dial
@@ -31,8 +41,6 @@ THREADS = 8  # that dial nodes by a name, which may take long to look up, or by 
 QUEUE = 20_000  # nodes that wait to be dialled; those beyond are found by the job that looks for them
 COLLECT_SECONDS = 0.02  # between two calls to the store: results that come meanwhile are told together
 AT_ONCE = 256  # results in one call to the store, so that Redis is not held for long
-ANSWER_BYTES = 1024  # the status line is all that is read
-REFUSED = "connection refused"  # its host is there, and nothing listens: the node has ended
 
 log = logger(__name__)
 
@@ -44,10 +52,13 @@ class DialBack:
     before the news. While others wait, a silent host gives way to them and has all its time later, so that a node that
     has ended is found at once among thousands that are cut off. One thread dials all nodes whose host is an address; a
     few others dial those with a name or https. Another one tells the store, for Redis may hold it up.
+
+    networks: in which nodes may be; nothing outside is dialled.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, networks: Networks = HERE) -> None:
         self._store = store
+        self._networks = networks
         self._lock = threading.Lock()
         self._waiting: dict[str, str] = {}  # URL by node of which there is news, in the order in which they are dialled
         self._later: dict[str, str] = {}  # URL by node that is due again or gave way
@@ -61,9 +72,9 @@ class DialBack:
         self._rung = False
         self._places = PLACES
         self._patient = 0  # of those under way: how many do not give way
-        self._crowd = _Trouble("too many nodes wait to be dialled; some are dialled later")
-        self._no_files = _Trouble("no file is left for dialling nodes; they are dialled later: raise ulimit -n")
-        self._untold = _Trouble("cannot note which nodes were reached; they are dialled again")
+        self._crowd = Trouble("too many nodes wait to be dialled; some are dialled later")
+        self._no_files = Trouble("no file is left for dialling nodes; they are dialled later: raise ulimit -n")
+        self._untold = Trouble("cannot note which nodes were reached; they are dialled again")
 
     def start(self) -> None:
         self._places = max(1, min(PLACES, files_allowed() // FILES_PART))
@@ -169,31 +180,30 @@ class DialBack:
             step(dial)
         except BlockingIOError:
             pass  # nothing was there after all
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, Outside) as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 self._no_files.begins()
                 self._hang_up(dial)
             else:
-                self._finish(dial, _reason(error))
+                self._finish(dial, reason_of(error))
         except Exception as error:  # a defect met at one node's address must not leave the others undialled
             log.exception("dialling failed", url=dial.url)
-            self._finish(dial, _reason(error))
+            self._finish(dial, reason_of(error))
 
     def _connect(self, dial: _Dial) -> None:
-        target = _target(dial.url)
-        found = None if target.secure else _address(target)
+        target = target_of(dial.url)
+        found = None if target.secure else address(target, self._networks)
         if found is None:
             with self._lock:
                 self._slow[dial.node_id] = dial
                 self._hang_up(dial)
             self._handed.put(dial)
             return
-        family, address = found
         dial.request = target.request
-        dial.connection = socket.socket(family, socket.SOCK_STREAM)
+        dial.connection = socket.socket(found.family, socket.SOCK_STREAM)
         self._no_files.ends()
         dial.connection.setblocking(False)
-        failed = dial.connection.connect_ex(address)
+        failed = dial.connection.connect_ex(found.address)
         if failed not in (0, errno.EINPROGRESS):
             raise OSError(failed, os.strerror(failed))
         self._selector.register(dial.connection, selectors.EVENT_WRITE, dial)
@@ -211,14 +221,14 @@ class DialBack:
             return
         chunk = connection.recv(ANSWER_BYTES)
         dial.answer += chunk
-        if not chunk or _is_enough(dial.answer):
-            self._finish(dial, _verdict(dial.answer))
+        if not chunk or is_enough(dial.answer):
+            self._finish(dial, verdict(dial.answer))
 
     def _give_up(self) -> None:
         """End the dials that have had their time."""
         now = time.monotonic()
         while (oldest := next(iter(self._open.values()), None)) is not None and oldest.deadline <= now:
-            self._finish(oldest, _reason(TimeoutError()))
+            self._finish(oldest, reason_of(TimeoutError()))
 
     def _give_way(self) -> None:
         """End the dials of those that have been silent for a while: they are dialled again after the others."""
@@ -251,10 +261,10 @@ class DialBack:
             if self._slow.get(asked.node_id) is not asked:
                 continue  # it was asked for anew since
             try:
-                problem = dial(asked.url)
+                problem = dial_once(asked.url, self._networks)
             except Exception as error:  # as above
                 log.exception("dialling failed", url=asked.url)
-                problem = _reason(error)
+                problem = reason_of(error)
             with self._lock:
                 newest = self._slow.get(asked.node_id) is asked
                 if newest:
@@ -300,99 +310,3 @@ class _Dial:
     connection: socket.socket | None = None
     request: bytes = b""
     answer: bytes = b""
-
-
-class _Trouble:
-    """Something that is logged once until it is over."""
-
-    def __init__(self, words: str) -> None:
-        self._words = words
-        self._on = False
-
-    def begins(self, **facts: Any) -> None:
-        if not self._on:
-            self._on = True
-            log.warning(self._words, **facts)
-
-    def ends(self) -> None:
-        self._on = False
-
-
-def dial(url: str) -> str | None:
-    """None when `{url}/healthz` answers 200 within SECONDS, else why not, in words. Follows no redirect."""
-    deadline = time.monotonic() + SECONDS
-    try:
-        target = _target(url)
-        # Looking a name up is the one thing here that the deadline does not bound: the system's resolver has its own.
-        with socket.create_connection((target.host, target.port), timeout=SECONDS) as plain:
-            plain.settimeout(max(0.001, deadline - time.monotonic()))
-            if target.secure:
-                with ssl.create_default_context().wrap_socket(plain, server_hostname=target.host) as secured:
-                    return _ask(secured, target.request, deadline)
-            return _ask(plain, target.request, deadline)
-    except (OSError, ValueError) as error:
-        return _reason(error)
-
-
-def _ask(connection: socket.socket, request: bytes, deadline: float) -> str | None:
-    connection.sendall(request)
-    answer = b""
-    while not _is_enough(answer):
-        connection.settimeout(max(0.001, deadline - time.monotonic()))
-        chunk = connection.recv(ANSWER_BYTES)
-        if not chunk:
-            break
-        answer += chunk
-    return _verdict(answer)
-
-
-class _Target(NamedTuple):
-    host: str
-    port: int
-    secure: bool
-    request: bytes
-
-
-def _target(url: str) -> _Target:
-    """What to send where. Raises ValueError for a URL that is none."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    request = (
-        f"GET {parts.path}/healthz HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: fogline\r\nConnection: close\r\n\r\n"
-    )
-    port = parts.port or (443 if secure else 80)
-    return _Target(unquote(parts.hostname or ""), port, secure, request.encode("utf-8"))
-
-
-def _address(target: _Target) -> tuple[socket.AddressFamily, Any] | None:
-    """The address family and the address; None when the host is a name, which takes a while to look up."""
-    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    try:
-        found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM, flags=numeric)
-    except (socket.gaierror, UnicodeError):
-        return None
-    return found[0][0], found[0][4]
-
-
-def _is_enough(answer: bytes) -> bool:
-    return b"\r\n" in answer or len(answer) >= ANSWER_BYTES
-
-
-def _verdict(answer: bytes) -> str | None:
-    """What the status line says: None for 200."""
-    words = answer.split(b"\r\n", 1)[0].split()
-    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        return "what answers there is no web server"
-    return None if words[1] == b"200" else f"/healthz answered {words[1].decode('latin-1')[:3]}"
-
-
-def _reason(error: Exception) -> str:
-    """Why a node was not reached, in words."""
-    match error:
-        case TimeoutError():
-            return f"no answer within {SECONDS:g} s"
-        case ConnectionRefusedError():
-            return REFUSED
-        case socket.gaierror():
-            return "unknown host name"
-    return str(error)[:200] or type(error).__name__

@@ -30,7 +30,14 @@ log = logger(__name__)
 class Jobs:
     """The registry's scheduler. `start` and `stop` are called once, by the serving process."""
 
-    def __init__(self, app: Flask, store: Store, snapshots: Snapshots, cameras: Cameras, dial_back: DialBack) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        store: Store,
+        snapshots: Snapshots,
+        cameras: Cameras,
+        dial_back: DialBack,
+    ) -> None:
         self._store = store
         self._dial_back = dial_back
         self._me = uuid.uuid4().hex

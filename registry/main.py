@@ -6,6 +6,7 @@ import dataclasses
 
 from mesh import logs
 from mesh.server import require_port, serve
+from registry.access.ca import certificate_of
 from registry.app import RegistryService
 from registry.memory.store import require_one_process
 from registry.redis_connection import connection
@@ -21,6 +22,9 @@ def run(settings: RegistrySettings) -> None:
     """
     logs.configure(settings.log, service="registry")
     require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
+    certificate = certificate_of(settings)
+    if certificate is not None:  # who joins must know the authority first: announced addresses are plain ones
+        settings = dataclasses.replace(settings, announce="off")
     valkey = None if settings.redis else EmbeddedValkey(settings.data)
     try:
         if valkey is not None:
@@ -36,6 +40,7 @@ def run(settings: RegistrySettings) -> None:
             port=settings.port,
             threads=settings.threads,
             workers=settings.workers,
+            certificate=certificate,
         )
     finally:
         if valkey is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from mesh import manifest as manifests
@@ -21,13 +22,17 @@ log = logger(__name__)
 
 
 class Nodes:
-    """The registry's nodes. Any thread may call any method."""
+    """The registry's nodes. Any thread may call any method. trust: the version of what nodes must know to check
+    others."""
 
-    def __init__(self, store: Store, snapshots: Snapshots, dial_back: DialBack, pacing: Pacing) -> None:
+    def __init__(
+        self, store: Store, snapshots: Snapshots, dial_back: DialBack, pacing: Pacing, *, trust: Callable[[], int]
+    ) -> None:
         self._store = store
         self._snapshots = snapshots
         self._dial_back = dial_back
         self._pacing = pacing
+        self._trust = trust
 
     def register(self, document: dict[str, Any], seen: str, kind: Kind | None = None) -> tuple[Registration, bool]:
         """Take the manifest `document` that came from the address `seen`; whether the node is new."""
@@ -46,6 +51,7 @@ class Nodes:
             heartbeat=pace,
             url=url,
             now=_now(),
+            trust=self._trust(),
         )
         return answer, done.new
 
@@ -67,6 +73,7 @@ class Nodes:
             orders=result.orders,
             unknown=result.unknown,
             now=_now(),
+            trust=self._trust(),
         )
 
     def leave(self, node_id: str) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from mesh.discovery import MAX_TEXT, own_addresses, plain
 from mesh.errors import Unavailable
 from mesh.logs import logger
+from mesh.networks import ANYWHERE, Outside
 
 GROUP = ("239.255.255.250", 3702)
 SECONDS = 2.0  # to wait for answers: cameras answer after up to 0.5 s, so that they do not all speak at once
@@ -214,10 +215,14 @@ def _impossible(reason: object) -> Unavailable:
 
 
 def _is_address(text: str) -> bool:
+    """Whether a camera could be there. Whether one may be is looked at when somebody adds it."""
     if text != plain(text):
         return False
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return False
+        ANYWHERE.check(parts.hostname, parts.port or 80)
+    except (ValueError, Outside):
         return False
+    return True

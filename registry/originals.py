@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from mesh.manifest import CAMERA_PORT, COMPUTE_PORT, Kind
+from mesh.access import Principal
+from mesh.errors import Conflict, Forbidden
+from mesh.manifest import CAMERA_PORT, COMPUTE_PORT, Kind, original_id
 from registry.store import NodeRecord, Snapshot
+
+UNAUTHENTICATED: Final = "unauthenticated"  # in the document of a node that nobody has vouched for
+_OF_OURS: Final = ("hosting", "hosted_by", UNAUTHENTICATED)  # what the original does not have, and somebody reads
+_NAMES: Final = ("host_name", "name", "FriendlyName")
+
+
+def admitted(
+    document: dict[str, Any], kind: Kind, by: Principal | None, joined: Callable[[str], bool]
+) -> dict[str, Any]:
+    """What is taken of a manifest that came by the original's calls. by: who sent it; in open mode all of it is taken.
+    joined: whether a node with this id has joined. Raises Forbidden for what only a node that has joined may say, and
+    Conflict for one that would be taken for such a node."""
+    if by is None or by.kind == "local":
+        return document
+    if "schema" in document:
+        raise Forbidden(
+            "schema: a node of Fogline's joins this mesh with a join token (fogline token create), and registers by"
+            " POST /v1/nodes"
+        )
+    names = [name for key in _NAMES if isinstance(name := document.get(key), str)]
+    if any(joined(one) for one in (original_id(kind, str(document.get("host_name"))), *names)):
+        raise Conflict("host_name: a node that has joined this mesh goes by this name; choose another")
+    kept = {key: value for key, value in document.items() if key not in _OF_OURS}
+    return kept | {UNAUTHENTICATED: True} if by.kind == "original" else kept
+
+
+def is_unauthenticated(node: NodeRecord | None) -> bool:
+    """Whether nobody has vouched for this node: it came without a credential, by the original's calls."""
+    return node is not None and node.original and node.document.get(UNAUTHENTICATED) is True
 
 
 def documents(snapshot: Snapshot, kind: Kind) -> list[dict[str, Any]]:

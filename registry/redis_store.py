@@ -14,7 +14,7 @@ from mesh.manifest import Kind, Manifest
 from mesh.wire import Beat
 from registry import redis_rows
 from registry.redis_cameras import SWEEP_GAP, RedisCameras
-from registry.redis_connection import Guard, connection
+from registry.redis_connection import Guard, connection, word
 from registry.settings import RegistrySettings
 from registry.store import (
     BeatResult,
@@ -154,11 +154,11 @@ class RedisStore(RedisCameras):
         self, manifest: Manifest, url: str, names: list[str], lease: float, remembered: Remembered | None = None
     ) -> Registered:
         one = Registering(manifest=manifest, url=url, names=names, remembered=remembered)
-        new, dial = self._run("register", *redis_rows.registering(one), _milliseconds(lease))
+        new, dial = self._run("register", *redis_rows.registering(one), _milliseconds(lease), word())
         return Registered(new=bool(new), dial=bool(dial))
 
     def register_many(self, nodes: Sequence[Registering], lease: float) -> None:
-        arguments = [(*redis_rows.registering(one), _milliseconds(lease)) for one in nodes]
+        arguments = [(*redis_rows.registering(one), _milliseconds(lease), word()) for one in nodes]
 
         def write() -> None:
             with self._redis.pipeline(transaction=False) as pipe:

@@ -7,11 +7,14 @@ from typing import Any
 
 import msgspec
 
+from mesh.access import Principal
 from mesh.errors import Conflict, NoCapacity, NotFound, RegistryAway, Unavailable
 from mesh.logs import logger
 from mesh.manifest import Kind
 from mesh.wire import SessionRequest
+from registry import originals
 from registry.listing import Snapshots, View, page
+from registry.shares import Shares
 from registry.store import Full, Opening, SessionRecord, Store
 
 FULL_RETRY_SECONDS = 5  # a slot is freed when somebody stops watching: seconds to minutes
@@ -27,16 +30,27 @@ class Sessions:
     def __init__(self, store: Store, snapshots: Snapshots) -> None:
         self._store = store
         self._snapshots = snapshots
+        self._shares = Shares(self._runs)
 
-    def open(self, request: SessionRequest) -> dict[str, Any]:
-        """Place a session, or join the one that does the same. Raises NoCapacity when every node is full."""
+    def open(self, request: SessionRequest, maker: Principal | None = None) -> dict[str, Any]:
+        """Place a session, or join the one that does the same. Raises NoCapacity when every node is full, TooMany when
+        `maker` has made too many."""
+        with self._shares.take(maker) as made:
+            record, new = self._open(request)
+            if new:
+                made(record.session_id)
+        return document_of(record)
+
+    def _open(self, request: SessionRequest) -> tuple[SessionRecord, bool]:
+        """The session, and whether it is new."""
         camera = self._resolve("camera", request.camera)
         if not self._store.has_algorithm(request.algorithm):
             raise NotFound.among("algorithm", request.algorithm, self._algorithms())
         only = self._resolve("compute", request.node) if request.node else None
+        session_id = str(uuid.uuid4())
         outcome = self._store.open(
             Opening(
-                session_id=str(uuid.uuid4()),
+                session_id=session_id,
                 camera=camera,
                 algorithm=request.algorithm,
                 only=only,
@@ -60,7 +74,11 @@ class Sessions:
                 " stop a session, add a compute node, or try again",
                 retry_after=FULL_RETRY_SECONDS,
             )
-        return document_of(outcome)
+        return outcome, outcome.session_id == session_id
+
+    def _runs(self, session_id: str) -> bool | None:
+        known = self.known(session_id)
+        return None if known is None else known.state != "ended"
 
     def one(self, session_id: str) -> dict[str, Any]:
         """The session as it is listed; from the last snapshot when the store is away."""
@@ -94,8 +112,9 @@ class Sessions:
         )
         return document_of(result.session) | {"outcome": result.outcome}
 
-    def address(self, session_id: str, view: str) -> str:
-        """Where the `view` of the session is served now. Raises Unavailable while no node serves it."""
+    def served(self, session_id: str) -> SessionRecord:
+        """The session, which somebody goes to watch. Raises NotFound when it has ended, Unavailable while no node
+        serves it."""
         try:
             record = self._store.touch(session_id)
         except RegistryAway:
@@ -108,7 +127,11 @@ class Sessions:
             raise Unavailable(
                 f"no node serves session {session_id} now: {record.state_reason}", retry_after=WAIT_RETRY_SECONDS
             )
-        return f"{record.node_url}/v1/sessions/{session_id}/{view}?token={record.token}"
+        return record
+
+    def known(self, session_id: str) -> SessionRecord | None:
+        """The session as the lists have it."""
+        return self._snapshots.mirror.session(session_id)
 
     def listed(
         self,
@@ -136,11 +159,25 @@ class Sessions:
         found = self._store.find(kind, text)
         if not found:
             raise self._unknown(kind, text)
+        vouched = [one for one in found if not originals.is_unauthenticated(self._snapshots.mirror.node(one[0]))]
+        if not vouched and found[0][0] != text:
+            self._require_own_name(kind, text)
+        found = vouched or found
         if len(found) > 1:
             ids = [node_id for node_id, _ in found]
             what = "cameras" if kind == "camera" else "nodes"
             raise Conflict(f"{len(found)} {what} are called {text!r}; say which by its id: {', '.join(ids)}", known=ids)
         return found[0][0]
+
+    def _require_own_name(self, kind: Kind, text: str) -> None:
+        """Only unauthenticated nodes are called so now. Raises Conflict when another one was so called a moment ago:
+        nobody takes its place by taking its name."""
+        for node in self._snapshots.view().snapshot.nodes:
+            if node.kind == kind and node.name == text and not originals.is_unauthenticated(node):
+                raise Conflict(
+                    f"{text!r} ({node.node_id}) is away, and an unauthenticated device has its name now; say which by"
+                    " its id"
+                )
 
     def _unknown(self, kind: Kind, text: str) -> NotFound:
         known = (n.name for n in self._snapshots.view().snapshot.nodes if n.alive and n.kind == kind)
@@ -160,10 +197,16 @@ class Sessions:
         raise RegistryAway("the registry's Redis does not answer, and this session is not remembered", retry_after=1)
 
 
+def address_of(session: SessionRecord, view: str) -> str | None:
+    """Where the `view` of the session is served now; None while no node serves it."""
+    if session.node_url is None:
+        return None
+    return f"{session.node_url}/v1/sessions/{session.session_id}/{view}?token={session.token}"
+
+
 def document_of(session: SessionRecord) -> dict[str, Any]:
     """The session as clients read it. The addresses are those on the node that serves it now, None while none does.
     `state_reason` says how it came to this state, which may be nothing bad; `problem` why it gives nothing now."""
-    base = f"{session.node_url}/v1/sessions/{session.session_id}" if session.node_url else None
     reason, problem = session.state_reason, ""
     if session.state != "ended":
         if session.problem:
@@ -184,7 +227,7 @@ def document_of(session: SessionRecord) -> dict[str, Any]:
         "node_name": session.node_name,
         "node_url": session.node_url,
         "token": session.token,
-        **{f"{view}_url": f"{base}/{view}?token={session.token}" if base else None for view in VIEWS},
+        **{f"{view}_url": address_of(session, view) for view in VIEWS},
         "why": session.why,
         "pinned": session.pinned,
         "viewers": session.viewers,

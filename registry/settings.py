@@ -8,6 +8,9 @@ from mesh.settings import ServiceSettings, setting
 
 PORT = 5050
 IN_MEMORY = "memory:"  # instead of Redis's address
+TICKET_SECONDS = 120.0  # an address is opened at once, or the page that shows it is
+PERSON_STREAM_SECONDS = 900.0  # a page renews its streams long before
+KEY_STREAM_SECONDS = 86_400.0  # of a program with an API key, which opens its stream once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,4 +41,33 @@ class RegistrySettings(ServiceSettings):
     announce: str = setting(
         "auto", "whether the registry tells the network by mDNS where it is: auto or off", choices=("auto", "off")
     )
+    legacy_open: bool = setting(
+        False,
+        "let the original tutorial's cameras, devices and pages in without a key, marked as unauthenticated, for what"
+        " they could do there: be listed, and show pictures",
+    )
+    ticket_seconds: float = setting(
+        TICKET_SECONDS,
+        "seconds within which a signed address of a stream or picture must be opened",
+        least=1,
+        most=3600,
+    )
+    stream_seconds: float = setting(
+        PERSON_STREAM_SECONDS,
+        "seconds after which a person's stream ends, unless the dashboard has renewed it",
+        least=1,
+        most=86_400,
+    )
+    allowed_networks: tuple[str, ...] = setting(
+        (),
+        "networks in which nodes and added cameras may be, such as 203.0.113.0/24; when none is given, the private"
+        " ones (10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7); may be repeated",
+        metavar="NETWORK",
+    )
+    ca: str = setting(
+        "",
+        "with --tls: your own authority's certificate (PEM), instead of one that is made for the mesh",
+        metavar="FILE",
+    )
+    ca_key: str = setting("", "with --ca: its private key (PEM, without a password, mode 0600)", metavar="FILE")
     workers: int = setting(1, "processes that answer requests", least=1, most=64)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mesh.backoff import Backoff
 from mesh.errors import SetupProblem
@@ -64,7 +66,7 @@ class EmbeddedValkey:
         """Raises SetupProblem when it cannot run here."""
         self._binary = binary()
         private_folder(self.folder)
-        self.socket = _socket_path(self.folder)
+        self.socket = socket_of(self.folder)
         self._lock = _take_lock(self.folder)
         # The kernel ties the server's life to the thread that starts it: this one lives as long as the process.
         self._thread.start()
@@ -130,7 +132,9 @@ class EmbeddedValkey:
         if sys.platform != "linux":
             _watch_from_outside(process.pid)
         deadline = time.monotonic() + START_SECONDS
-        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1.0) as client:
+        # redis-py would by itself try again for seconds, also when the server has ended.
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=1.0, retry=once) as client:
             while not self._stopping.is_set():
                 if process.poll() is not None:
                     raise _cannot(_last_words(self.folder / "valkey.log"))
@@ -190,7 +194,7 @@ def private_folder(folder: Path) -> None:
         ) from error
 
 
-def _socket_path(folder: Path) -> Path:
+def socket_of(folder: Path) -> Path:
     """A socket's path has to be short: for a long one a folder in the temporary one stands in, the same every time."""
     path = folder / "valkey.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:

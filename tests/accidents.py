@@ -34,7 +34,9 @@ class Scene:
         self.session_id = session_id
 
     def viewer(self, *, ask: bool = True, kept: str = "") -> Viewer:
-        return Viewer(self.cluster.registries, self.session_id, host=self.at_viewers, ask=ask, kept=kept)
+        cluster = self.cluster
+        key = cluster.key(cluster.registries.split(",", maxsplit=1)[0])
+        return Viewer(cluster.registries, self.session_id, host=self.at_viewers, ask=ask, kept=kept, key=key)
 
     def serving(self) -> Service:
         """The compute node that serves the session."""
@@ -298,6 +300,6 @@ def _failed_reads(scene: Scene, seconds: float) -> float:
     while time.monotonic() < until:
         for path in ("/v1/nodes", "/v1/sessions"):
             for url in scene.cluster.registries.split(","):
-                failed += not requests.get(url + path, timeout=5).ok
+                failed += not requests.get(url + path, headers=scene.cluster.shown(url), timeout=5).ok
         time.sleep(0.1)
     return float(failed)

@@ -14,8 +14,9 @@ from typing import Any
 
 import requests
 
+from mesh.credentials import JOIN_TOKEN
 from tests.hosts import Host
-from tests.processes import Running, free_port, wait_for
+from tests.processes import ROOT, Running, free_port, wait_for
 
 Json = dict[str, Any]
 PORTS = {"registry": 5050, "camera": 5000, "compute": 8000, "ui": 8080}  # on hosts of their own
@@ -25,13 +26,14 @@ FPS = 20.0  # of a camera: a gap is measured to 50 ms
 
 @dataclass
 class Service:
-    """One service, and how to start it."""
+    """One service, and how to start it. tree: the checkout whose code it runs."""
 
     role: str
     words: tuple[str, ...]
     log: Path
     host: Host | None
     environment: Mapping[str, str]
+    tree: Path = ROOT
 
     def __post_init__(self) -> None:
         self._port = PORTS[self.role] if self.host else free_port()
@@ -45,13 +47,24 @@ class Service:
     def start(self) -> None:
         """Run it."""
         self.running = Running(
-            self.role, *self.words, port=self._port, log=self.log, host=self.host, environment=self.environment
+            self.role,
+            *self.words,
+            port=self._port,
+            log=self.log,
+            host=self.host,
+            environment=self.environment,
+            tree=self.tree,
         )
 
     def again(self) -> None:
         """Start it after `kill`, with the words and the data it had."""
         self.running.stop()
         self.start()
+
+    def replace(self, tree: Path) -> None:
+        """Stop it as an administrator does, and start the code of another version on what it left behind."""
+        self.tree = tree
+        self.again()
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -69,11 +82,13 @@ class Service:
 class Cluster:
     """Starts services by name and asks the registries. It ends with its context, and they with it.
 
-    folder: for data and logs. models: a data folder with the models and the demo camera's photographs.
+    folder: for data and logs. models: a data folder with the models and the demo camera's photographs. tree: the
+    checkout whose code they run.
     """
 
-    def __init__(self, folder: Path, models: Path) -> None:
+    def __init__(self, folder: Path, models: Path, tree: Path = ROOT) -> None:
         self._folder = folder
+        self._tree = tree
         self._models = models
         self.services: dict[str, Service] = {}
 
@@ -88,8 +103,8 @@ class Cluster:
         for service in services:
             with suppress(ProcessLookupError):
                 service.wake()
-            if service.role != "registry" and service.running.process.poll() is None:
-                service.running.process.terminate()
+            if service.role != "registry":
+                service.running.end()
         for service in services:
             service.running.stop(10)
 
@@ -97,6 +112,14 @@ class Cluster:
     def registries(self) -> str:
         """The registries' addresses, as `--registry` takes them."""
         return ",".join(service.url for service in self.services.values() if service.role == "registry")
+
+    def shown(self, url: str) -> dict[str, str]:
+        """The header that makes the caller of that registry an admin, where it is locked; else none."""
+        return next(service.running.shown for service in self.services.values() if service.url == url)
+
+    def key(self, url: str) -> str:
+        """The API key in it; empty where there is none."""
+        return self.shown(url).get("Authorization", "").removeprefix("Bearer ")
 
     def registry(self, name: str = "registry", *words: str, host: Host | None = None) -> Service:
         return self._start("registry", name, *words, host=host)
@@ -121,8 +144,11 @@ class Cluster:
         for kind in ("models", "media"):
             if (self._models / kind).is_dir() and not (data / kind).exists():
                 (data / kind).symlink_to(self._models / kind)
+        first = next((one for one, service in self.services.items() if service.role == "registry"), name)
+        if first != name and role != "registry":  # what a registry of the same machine would have written there
+            (data / JOIN_TOKEN.parent).symlink_to(self._folder / first / JOIN_TOKEN.parent)
         log = self._folder / f"{name}.log"
-        self.services[name] = Service(role, ("--data", str(data), *words), log, host, environment)
+        self.services[name] = Service(role, ("--data", str(data), *words), log, host, environment, self._tree)
         return self.services[name]
 
     # --- what the registries say
@@ -132,10 +158,10 @@ class Cluster:
         problem: Exception | None = None
         for url in self.registries.split(","):
             try:
-                answer = requests.get(url + path, timeout=3)
+                answer = requests.get(url + path, headers=self.shown(url), timeout=3)
                 answer.raise_for_status()
                 return dict(answer.json())
-            except requests.RequestException as error:
+            except (requests.RequestException, OSError) as error:
                 problem = error
         assert problem is not None
         raise problem
@@ -150,7 +176,8 @@ class Cluster:
         return next(name for name, service in self.services.items() if leads(service))
 
     def post(self, path: str, body: Any = None) -> Json:
-        answer = requests.post(self.registries.split(",", maxsplit=1)[0] + path, json=body, timeout=10)
+        url = self.registries.split(",", maxsplit=1)[0]
+        answer = requests.post(url + path, json=body, headers=self.shown(url), timeout=10)
         assert answer.ok, answer.text
         return dict(answer.json())
 
@@ -160,7 +187,8 @@ class Cluster:
 
         def look() -> bool:
             body = {"camera": camera, "algorithm": "echo", **wishes}
-            answer = requests.post(self.registries.split(",", maxsplit=1)[0] + "/v1/sessions", json=body, timeout=5)
+            url = self.registries.split(",", maxsplit=1)[0]
+            answer = requests.post(url + "/v1/sessions", json=body, headers=self.shown(url), timeout=5)
             if answer.status_code == 201:
                 made.append(answer.json())
             return bool(made)

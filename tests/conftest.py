@@ -31,10 +31,12 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def models() -> Path:
-    """A data folder in which the default models are installed, as `./fogline test` leaves it."""
+    """A data folder in which the default models are installed, as `./fogline test` leaves it. What was found to be
+    their fastest engine is remembered there, too: a test that links `engines` starts without measuring again."""
     data = Path(os.environ.get("FOGLINE_DATA") or ROOT / DATA.name).resolve()
     if not (data / "models" / "yolov3-tiny").is_dir():
         pytest.skip("the default model is not installed: run the tests by ./fogline test")
+    (data / "engines").mkdir(exist_ok=True)
     return data
 
 
@@ -64,9 +66,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
     def begin(
-        role: str, *arguments: str, data: Path | None = None, environment: dict[str, str] | None = None
+        role: str,
+        *arguments: str,
+        data: Path | None = None,
+        environment: dict[str, str] | None = None,
+        port: int | None = None,
     ) -> Running:
-        port = free_port()
+        port = port or free_port()
         where = ("--data", str(data or tmp_path / "data"))
         one = Running(role, *where, *arguments, port=port, log=tmp_path / f"{role}-{port}.log", environment=environment)
         running.append(one)
@@ -74,6 +80,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 
     yield begin
     failures = []
+    for one in running:
+        if one.role != "registry":  # to which the others say goodbye
+            one.end()
     for one in reversed(running):
         try:
             one.stop()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal
 
+from tests.processes import free_port
+
 Way = Literal["there", "back"]  # from who connects to the target, and from the target
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset instead of a goodbye
 _CHUNK = 65536  # bytes read at once
@@ -29,7 +31,7 @@ class Relay:
     ) -> None:
         self._target = target
         self._host = host
-        self.port = port
+        self.port = port or free_port()
         self._datagrams = datagrams
         self._delay = 0.0
         self._dead: frozenset[Way] = frozenset()
@@ -95,7 +97,6 @@ class Relay:
     async def _listen(self) -> None:
         if self._server is None:
             self._server = await asyncio.start_server(self._take, self._host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
         if self._ear is None and self._datagrams:
             at = (self._host, self.port)
             self._ear, _ = await self._loop.create_datagram_endpoint(lambda: _Ear(self._forward), local_addr=at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from mesh.credentials import Bearer
 from mesh.follow import Follower
 from mesh.multipart import Part, Reader, boundary_of
 from tests.hosts import Host
@@ -42,17 +44,25 @@ class Viewer:
     """Follows `session_id` at `registries` (as for `--registry`) until the context ends.
 
     host: where it runs, here when None. ask: whether it asks for another node when no picture comes. kept: the address
-    of a stream on a node; it is opened once and never again, whatever happens.
+    of a stream on a node; it is opened once and never again, whatever happens. key: an API key for the registries.
     """
 
     def __init__(
-        self, registries: str, session_id: str, *, host: Host | None = None, ask: bool = True, kept: str = ""
+        self,
+        registries: str,
+        session_id: str,
+        *,
+        host: Host | None = None,
+        ask: bool = True,
+        kept: str = "",
+        key: str = "",
     ) -> None:
         words = [registries, session_id, "ask" if ask else "follow"] if not kept else [kept]
         self.seen: list[Seen] = []
         self.process = subprocess.Popen(
             [*(host.command if host else []), sys.executable, "-m", "tests.gaps", *words],
             cwd=ROOT,
+            env={**os.environ, "FOGLINE_API_KEY": key},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -112,7 +122,8 @@ class Viewer:
 
 
 def _follow(registries: str, session_id: str, *, ask: bool) -> Iterator[Seen]:
-    for sight in Follower(registries, session_id, ask=ask):
+    key = os.environ.get("FOGLINE_API_KEY", "")
+    for sight in Follower(registries, session_id, ask=ask, credentials=Bearer(key) if key else None):
         yield _seen(Part(sight.headers, sight.jpeg), sight.at, sight.node, sight.token)
 
 

@@ -19,11 +19,12 @@ from mesh.multipart import Part, Reader, boundary_of
 from tests.processes import Running, wait_for
 
 
-def watch(url: str, frames: int, seconds: float = 20) -> list[Part]:
-    """The first `frames` parts of the MJPEG stream at `url`, redirects followed. Fails when they take too long."""
+def watch(url: str, frames: int, seconds: float = 20, shown: dict[str, str] | None = None) -> list[Part]:
+    """The first `frames` parts of the MJPEG stream at `url`, redirects followed. Fails when they take too long. shown:
+    headers for that address alone."""
     deadline = time.monotonic() + seconds
     parts: list[Part] = []
-    with requests.get(url, stream=True, timeout=(5, seconds)) as answer:
+    with requests.get(url, headers=shown, stream=True, timeout=(5, seconds)) as answer:
         assert answer.status_code == 200, (answer.status_code, answer.text[:500])
         kind = answer.headers["Content-Type"]
         assert kind.startswith("multipart/x-mixed-replace"), kind
@@ -63,7 +64,7 @@ def node(registry: Running, kind: str, seconds: float = 40, **has: Any) -> dict[
     """The first node of `kind` that the registry lists as ready (and whose fields equal `has`)."""
 
     def look() -> dict[str, Any] | None:
-        answer = requests.get(f"{registry.url}/v1/nodes", params={"kind": kind}, timeout=5)
+        answer = requests.get(f"{registry.url}/v1/nodes", params={"kind": kind}, headers=registry.shown, timeout=5)
         answer.raise_for_status()  # it is being started, or its Redis is: asked again
         for one in answer.json()["nodes"]:
             if one["state"] == "ready" and all(one.get(key) == value for key, value in has.items()):
@@ -79,7 +80,7 @@ def session(registry: Running, camera: str, algorithm: str, **more: Any) -> dict
     body = {"camera": camera, "algorithm": algorithm, **more}
 
     def look() -> dict[str, Any] | None:
-        answer = requests.post(f"{registry.url}/v1/sessions", json=body, timeout=5)
+        answer = requests.post(f"{registry.url}/v1/sessions", json=body, headers=registry.shown, timeout=5)
         if answer.status_code in (404, 503):  # an algorithm that is still loading, a node that is being dialled
             return None
         assert answer.status_code == 201, (answer.status_code, answer.text)
@@ -97,7 +98,7 @@ def ask(port: int, path: str, *, receive: int = 0) -> socket.socket:
         viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     viewer.settimeout(10)
     viewer.connect(("127.0.0.1", port))
-    viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    viewer.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return viewer
 
 

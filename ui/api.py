@@ -1,21 +1,20 @@
-"""The calls that the pages make, and the addresses under which a session can always be found: parse, call, respond."""
+"""The calls that the pages make: parse, call, respond."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from flask import Blueprint, Response, request
 
 from mesh import codec
-from mesh.client import RegistryClient
-from mesh.errors import NotFound, RegistryAway, Unavailable
+from mesh.errors import NotFound
 from mesh.openapi import Answer, operation
 from mesh.service import Reply, json_reply
 from mesh.wire import FailoverRequest, Problem, SessionRequest
+from ui.access import Access
 from ui.overview import Overview
 
-View = Literal["stream", "snapshot", "detections", "stats"]
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -46,7 +45,7 @@ class OverviewDocument(msgspec.Struct, kw_only=True):
     hosts: list[dict[str, Any]]
 
 
-def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
+def api_routes(access: Access, overview: Overview) -> Blueprint:
     """What the pages call."""
     routes = Blueprint("api", __name__, url_prefix="/api")
 
@@ -65,9 +64,9 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
     def events() -> Response:
         """`snapshot`: the overview; forget what you knew. `node`, `session`: one document as it is now, with the state
         `gone` when it is forgotten. `vitals`: what moves all the time, by id, and lists that changed. `registry`:
-        whether it answers. `mesh`: whether the network is suspected."""
+        whether it answers. `mesh`: whether the network is suspected. It ends with the sign-in."""
         return Response(
-            overview.reader(request.environ),
+            overview.reader(request.environ, access.hold(request.environ)),
             content_type="text/event-stream; charset=utf-8",
             headers={**FRESH, "X-Accel-Buffering": "no"},
             direct_passthrough=True,
@@ -85,14 +84,14 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         tag="pages",
     )
     def start() -> Reply:
-        made = client.create_session(codec.parse(request.get_data(), SessionRequest))
+        made = access.asking().create_session(codec.parse(request.get_data(), SessionRequest))
         overview.outdate()
         return json_reply(made, 201, FRESH)
 
     @routes.get("/sessions/<session_id>")
     @operation("A session as the registry knows it", {200: Answer("The session")}, tag="pages")
     def look(session_id: str) -> Reply:
-        return json_reply(client.session(session_id), headers=FRESH)
+        return json_reply(access.asking().session(session_id), headers=FRESH)
 
     @routes.delete("/sessions/<session_id>")
     @operation(
@@ -101,7 +100,7 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
     def stop(session_id: str) -> Reply:
         """A session that is not there counts as stopped."""
         try:
-            client.end_session(session_id)
+            access.asking().end_session(session_id)
         except NotFound:
             pass
         finally:
@@ -123,67 +122,8 @@ def api_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         """Moves it once for each token, however many pages ask."""
         wish = codec.parse(request.get_data(), FailoverRequest)
         try:
-            return json_reply(client.failover(session_id, wish.token), headers=FRESH)
+            return json_reply(access.asking().failover(session_id, wish.token), headers=FRESH)
         finally:
             overview.outdate()
 
     return routes
-
-
-def stream_routes(client: RegistryClient, overview: Overview) -> Blueprint:
-    """Where a session's pictures are now. A client that comes back here finds them after any move."""
-    routes = Blueprint("streams", __name__, url_prefix="/sessions/<session_id>")
-
-    def found(session_id: str) -> dict[str, Any]:
-        try:
-            return client.session(session_id)
-        except RegistryAway:
-            # What runs goes on without the registry, and so does its address.
-            remembered = overview.session(session_id)
-            if remembered is None:
-                raise
-            return remembered
-
-    def to_node(session_id: str, view: View) -> Response:
-        session = found(session_id)
-        if session.get("state") == "ended":
-            raise NotFound(f"session {session_id} has ended ({session.get('state_reason') or 'no reason given'})")
-        address = _address(session, session_id, view)
-        if address is None:
-            reason = session.get("state_reason") or "it is being placed"
-            raise Unavailable(f"no node serves session {session_id} now: {reason}", retry_after=1)
-        query = request.query_string.decode("ascii", "replace")
-        joined = f"{address}{'&' if '?' in address else '?'}{query}" if query else address
-        return Response(status=307, headers={**FRESH, "Location": joined})
-
-    # A handler each, not a variable in the path: the description then lists them, each with what it answers.
-    @routes.get("/stream")
-    @operation("To a session's annotated stream", {307: Answer("The node that serves it now")}, tag="streams")
-    def stream(session_id: str) -> Response:
-        return to_node(session_id, "stream")
-
-    @routes.get("/snapshot")
-    @operation("To a session's newest picture", {307: Answer("The node that serves it now")}, tag="streams")
-    def snapshot(session_id: str) -> Response:
-        return to_node(session_id, "snapshot")
-
-    @routes.get("/detections")
-    @operation("To a session's detections", {307: Answer("The node that serves it now")}, tag="streams")
-    def detections(session_id: str) -> Response:
-        return to_node(session_id, "detections")
-
-    @routes.get("/stats")
-    @operation("To how a session's frames fare", {307: Answer("The node that serves it now")}, tag="streams")
-    def stats(session_id: str) -> Response:
-        return to_node(session_id, "stats")
-
-    return routes
-
-
-def _address(session: dict[str, Any], session_id: str, view: str) -> str | None:
-    given = session.get(f"{view}_url")
-    if not given and session.get("node_url"):
-        given = f"{str(session['node_url']).rstrip('/')}/v1/sessions/{session_id}/{view}"
-        if isinstance(session.get("token"), int):
-            given += f"?token={session['token']}"
-    return str(given) if given and str(given).startswith(("http://", "https://")) else None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, request
 
 from mesh import codec
-from mesh.client import RegistryClient
 from mesh.openapi import Answer, operation
 from mesh.service import Reply, json_reply
 from mesh.wire import AddedCamera, CameraChange, CameraRequest, Problem
+from ui.access import Access
 from ui.overview import Overview
 
 FRESH = {"Cache-Control": "no-store"}
@@ -16,7 +16,7 @@ FOREIGN = Answer("From another site's page", Problem)
 AWAY = Answer("The registry is away", Problem)
 
 
-def mesh_routes(client: RegistryClient, overview: Overview) -> Blueprint:
+def mesh_routes(access: Access, overview: Overview) -> Blueprint:
     """What operators do."""
     routes = Blueprint("mesh", __name__, url_prefix="/api")
 
@@ -27,7 +27,7 @@ def mesh_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         tag="nodes",
     )
     def drain(node_id: str) -> Reply:
-        return json_reply(client.drain(node_id), headers=FRESH)
+        return json_reply(access.asking().drain(node_id), headers=FRESH)
 
     @routes.post("/nodes/<node_id>/undrain")
     @operation(
@@ -36,7 +36,7 @@ def mesh_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         tag="nodes",
     )
     def undrain(node_id: str) -> Reply:
-        return json_reply(client.drain(node_id, undo=True), headers=FRESH)
+        return json_reply(access.asking().drain(node_id, undo=True), headers=FRESH)
 
     @routes.post("/cameras")
     @operation(
@@ -46,14 +46,14 @@ def mesh_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         tag="cameras",
     )
     def add() -> Reply:
-        made = client.add_camera(codec.parse(request.get_data(), CameraRequest))
+        made = access.asking().add_camera(codec.parse(request.get_data(), CameraRequest))
         overview.outdate()
         return json_reply(made, 201, FRESH)
 
     @routes.get("/cameras/<camera_id>")
     @operation("An added camera", {200: Answer("The camera", AddedCamera)}, tag="cameras")
     def look(camera_id: str) -> Reply:
-        return json_reply(client.camera(camera_id), headers=FRESH)
+        return json_reply(access.asking().camera(camera_id), headers=FRESH)
 
     @routes.patch("/cameras/<camera_id>")
     @operation(
@@ -63,20 +63,20 @@ def mesh_routes(client: RegistryClient, overview: Overview) -> Blueprint:
         tag="cameras",
     )
     def change(camera_id: str) -> Reply:
-        made = client.change_camera(camera_id, codec.parse(request.get_data(), CameraChange))
+        made = access.asking().change_camera(camera_id, codec.parse(request.get_data(), CameraChange))
         overview.outdate()
         return json_reply(made, headers=FRESH)
 
     @routes.delete("/cameras/<camera_id>")
     @operation("Remove an added camera", {204: Answer("It is removed"), 403: FOREIGN, 503: AWAY}, tag="cameras")
     def remove(camera_id: str) -> Reply:
-        client.remove_camera(camera_id)
+        access.asking().remove_camera(camera_id)
         overview.outdate()
         return b"", 204, FRESH
 
     @routes.get("/discovered")
     @operation("Cameras and registries that answer on this network", {200: Answer("Candidates")}, tag="cameras")
     def discovered() -> Reply:
-        return json_reply(client.discovered(), headers=FRESH)
+        return json_reply(access.asking().discovered(), headers=FRESH)
 
     return routes

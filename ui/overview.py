@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from typing import Any
 
 from mesh import events
@@ -70,10 +70,11 @@ class Overview:
         """The session as the registry told it last; None when it did not."""
         return self._known.session(session_id)
 
-    def reader(self, environ: dict[str, Any]) -> Reading:
+    def reader(self, environ: dict[str, Any], rights: AbstractContextManager[Callable[[], bool]]) -> Reading:
         """The body of the answer to a browser that follows: everything, then each change.
 
-        environ: the WSGI environment of the request. Raises Unavailable when there are too many.
+        environ: the WSGI environment of the request. rights: open as long as it follows; gives what says that they are
+        over. Raises Unavailable when there are too many.
         """
         self._look(FIRST_WAIT)
         held = ExitStack()
@@ -81,6 +82,7 @@ class Overview:
             viewer = self._audience.admit(environ, held)
             self._enter()
             held.callback(self._leave)
+            ended = held.enter_context(rights)
             return Reading(
                 self._known.journal,
                 None,
@@ -89,6 +91,7 @@ class Overview:
                 keep_alive=KEEP_ALIVE,
                 left=held.pop_all().close,
                 viewer=viewer,
+                ended=ended,
             )
 
     def outdate(self) -> None:

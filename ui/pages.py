@@ -1,68 +1,32 @@
-"""The pages, and the files that they load."""
+"""The pages of the mesh, and the files that all pages load."""
 
 from __future__ import annotations
 
-import gzip
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, request
-from markupsafe import Markup
+from flask import Blueprint, Response, redirect, request
 
 from mesh import codec
 from mesh.errors import NotFound
 from mesh.openapi import Answer, operation
-from mesh.version import VERSION
 from ui.assets import LIBRARIES, Asset, Assets, asset
 from ui.overview import FIRST_WAIT, Overview
-from ui.words import COOKIE, LANGUAGES, Words, language_of_request
+from ui.places import at, ours
+from ui.rendering import PAGE, Renderer, takes_gzip
+from ui.words import COOKIE, LANGUAGES, Words
 
 FOR_EVER = 365 * 24 * 3600  # seconds: an address that carries a stamp never changes its meaning
-PAGE_LEVEL = 3  # of gzip: a page is made for each reader, and that of a large mesh has megabytes
-PAGE = Answer("A page", media="text/html")
 FILE = Answer("A file", media="application/octet-stream")
 SAME = Answer("The browser has it already")
 
 
-def page_routes(assets: Assets, overview: Overview) -> Blueprint:
+def page_routes(renderer: Renderer, assets: Assets, overview: Overview) -> Blueprint:
     """The pages."""
     routes = Blueprint("pages", __name__)
-
-    def page(template: str, status: int = 200, **values: Any) -> Response:
-        if reason := assets.missing():
-            template, status, values = "missing.html", 503, {"reason": reason}
-        language = language_of_request()
-        text = render_template(
-            template,
-            own=own,
-            vendor=vendor,
-            icon=icon,
-            version=VERSION,
-            language=language,
-            languages=LANGUAGES,
-            path=request.path,
-            **values,
-        )
-        headers = {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language, Accept-Encoding"}
-        body = text.encode()
-        if _takes_gzip():
-            body = gzip.compress(body, PAGE_LEVEL, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        return Response(body, status, headers, content_type="text/html; charset=utf-8")
-
-    def own(path: str) -> str:
-        return f"/assets/{assets.stamp}/{path}"
-
-    def vendor(name: str) -> str:
-        return f"/assets/vendor/{name}?{assets.stamp}"
-
-    def icon(name: str, extra: str = "") -> Markup:
-        """A drawing of the sprite, for the eye only: what it stands beside says the same in words."""
-        return Markup('<svg class="icon {}" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>').format(
-            extra, own("icons.svg"), name
-        )
+    renderer.refuse(routes)
 
     def live(template: str, **values: Any) -> Response:
-        return page(template, overview=overview.read(FIRST_WAIT), **values)
+        return renderer.page(template, overview=overview.read(FIRST_WAIT), **values)
 
     @routes.get("/")
     @operation("The wall: cameras and sessions, live", {200: PAGE}, tag="pages")
@@ -84,10 +48,21 @@ def page_routes(assets: Assets, overview: Overview) -> Blueprint:
     def session(session_id: str) -> Response:
         return live("session.html", session_id=session_id)
 
+    @routes.get("/access")
+    @operation("Who may do what: people, keys, nodes", {200: PAGE}, tag="pages")
+    def access() -> Response:
+        return live("access.html")
+
+    @routes.get("/audit")
+    @operation("Who did what from where", {200: PAGE}, tag="pages")
+    def audit() -> Response:
+        return live("audit.html")
+
     @routes.get("/about")
     @operation("Version and licences", {200: PAGE}, tag="pages")
     def about() -> Response:
-        return page("about.html", libraries=[(library, assets.version(library)) for library in LIBRARIES])
+        libraries = [(library, assets.version(library)) for library in LIBRARIES]
+        return renderer.page("about.html", libraries=libraries)
 
     @routes.get("/language/<language>")
     @operation("Choose the language of the pages", {303: Answer("Back to the page")}, tag="pages")
@@ -95,11 +70,8 @@ def page_routes(assets: Assets, overview: Overview) -> Blueprint:
         """Kept in this browser. `?back=` is the path of a page of ours."""
         if language not in LANGUAGES:
             raise NotFound.among("language", language, LANGUAGES)
-        back = request.args.get("back", "/")
-        # A path of ours and nothing else: "//host" and "/\\host" would lead elsewhere.
-        ours = back.startswith("/") and not back.startswith("//") and "\\" not in back
-        answer = redirect(back if ours else "/", 303)
-        answer.set_cookie(COOKIE, language, max_age=FOR_EVER, samesite="Lax", httponly=True)
+        answer = redirect(at(ours(request.args.get("back"))), 303)
+        answer.set_cookie(COOKIE, language, max_age=FOR_EVER, path=at("/"), samesite="Lax", httponly=True)
         return answer
 
     return routes
@@ -112,7 +84,7 @@ def asset_routes(assets: Assets, words: Words) -> Blueprint:
 
     def kept(found: Asset, stamp: str = "") -> Response:
         """stamp: as the address has it. While it is ours, what is found there never changes."""
-        packed = found.packed if _takes_gzip() else None
+        packed = found.packed if takes_gzip() else None
         answer = Response(found.content if packed is None else packed, content_type=found.kind)
         if packed is not None:
             answer.headers["Content-Encoding"] = "gzip"
@@ -154,7 +126,3 @@ def asset_routes(assets: Assets, words: Words) -> Blueprint:
         return kept(assets.own("img/favicon.svg"))
 
     return routes
-
-
-def _takes_gzip() -> bool:
-    return request.accept_encodings.quality("gzip") > 0

@@ -15,3 +15,15 @@ class UiSettings(ServiceSettings):
     registry: str = setting(
         "", "address of the registry, or several; when empty, the one on this machine or network", metavar="URL"
     )
+    join_token: str = setting(
+        "",
+        "token with which the dashboard joins a mesh that is locked, once; made with `fogline token create`; when"
+        " empty, the one of a registry with the same --data",
+        metavar="TOKEN",
+    )
+    streams: str = setting(
+        "auto",
+        "how browsers get pictures: direct (from the nodes themselves), relay (through the dashboard, for browsers that"
+        " reach no node) or auto (relay for who comes by https, under a path or by another name through a proxy)",
+        choices=("auto", "direct", "relay"),
+    )

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, CDPSession, FloatRect, Page, ViewportSi
 
 from bench.processes import Missing
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"),
     "--enable-precise-memory-info",

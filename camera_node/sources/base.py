@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mesh.networks import Networks
+
 Image = NDArray[np.uint8]
 
 
@@ -35,7 +37,8 @@ class SourceOptions:
     """What a source may be told. width, height (pixels) and fps are wishes, None for the source's own.
 
     data: the service's data folder. verify: whether to check certificates. refused: counts pictures that the source
-    itself passes over, by reason; may be called from any thread.
+    itself passes over, by reason; may be called from any thread. networks: where a source that somebody else chose may
+    be; None for the operator's own choice, which may be anywhere.
     """
 
     data: Path = Path("data")
@@ -44,6 +47,7 @@ class SourceOptions:
     fps: float | None = None
     verify: bool = True
     refused: Callable[[str, int], None] = _ignore
+    networks: Networks | None = None
 
 
 class Source(Protocol):

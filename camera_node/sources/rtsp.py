@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-import os
 import re
+import socket
+import ssl
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from camera_node.opencv import cv2
+from camera_node.opencv import as_live, cv2
 from camera_node.sources.base import Captured, SourceOptions
-from camera_node.sources.url import Address, reach, take_apart
+from camera_node.sources.relay import Relay
+from camera_node.sources.url import CONNECT_TIMEOUT, Address, reach, take_apart
 from mesh.errors import SourceLost
+from mesh.networks import Networks
+from mesh.picture import MAX_PIXELS
 
 OPEN_TIMEOUT, READ_TIMEOUT = 10_000, 5_000  # milliseconds: a camera may wait for its next key frame before it sends
 PORTS = {"rtsp": 554, "rtsps": 322}
 _PROBE_TIMEOUT = 3.0  # seconds
 _PROBE_ANSWER = 4096  # bytes
-# UDP loses packets on a busy network, and every loss smears until the next key frame. Nothing is kept back to smooth
-# the rate: the newest frame is the one that counts.
-_FFMPEG = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|max_delay;0|reorder_queue_size;0"
-_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 
 
 class RtspSource:
     """See `Source`. Frames come decoded, but those of a camera that sends JPEG (RFC 2435) as the JPEG that they are."""
 
-    def __init__(self, text: str, _options: SourceOptions) -> None:
+    def __init__(self, text: str, options: SourceOptions) -> None:
         self._text = text
+        self._networks = options.networks
+        self._verify = options.verify
         self._stream: Any = None
+        self._relay: Relay | None = None
         self._compressed = False
 
     def open(self) -> None:
         address = take_apart(self._text)
-        port = address.port or PORTS[self._text.partition(":")[0].lower()]
-        reach(address.host, port).close()
-        os.environ.setdefault(_VARIABLE, _FFMPEG)  # OpenCV takes FFmpeg's options in no other way
+        scheme = self._text.partition(":")[0].lower()
+        port = address.port or PORTS[scheme]
+        connection = reach(address.host, port, self._networks)
+        source = self._text
+        if self._networks is None:
+            connection.close()  # FFmpeg makes its own
+        else:
+            if scheme == "rtsps":
+                connection = _secured(connection, address.host, port, self._verify)
+            self._relay = Relay(connection)
+            source = _at(self._text, self._relay.port)
+        as_live()
         self._stream = cv2.VideoCapture(
-            self._text,
+            source,
             cv2.CAP_FFMPEG,
             [
                 *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT),
@@ -47,7 +60,14 @@ class RtspSource:
             ],
         )
         if not self._stream.isOpened():
-            raise SourceLost(_why(address, port))
+            if self._relay is not None and self._relay.problem is not None:
+                raise SourceLost(f"{address.host}:{port} {self._relay.problem}")
+            raise SourceLost(_why(address, port, self._networks))
+        width, height = (self._stream.get(one) for one in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if width * height > MAX_PIXELS:
+            raise SourceLost(
+                f"the stream's pictures are {width:.0f} × {height:.0f} pixels; at most {MAX_PIXELS:,} are taken"
+            )
         motion_jpeg = int(self._stream.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG")
         self._compressed = motion_jpeg and bool(self._stream.set(cv2.CAP_PROP_FORMAT, -1))
 
@@ -63,12 +83,41 @@ class RtspSource:
     def close(self) -> None:
         if self._stream is not None:
             self._stream.release()
+        if self._relay is not None:
+            self._relay.close()
 
 
-def _why(address: Address, port: int) -> str:
+def _at(text: str, port: int) -> str:
+    """The address `text`, with its user and password, at a relay on this machine."""
+    parts = urlsplit(text)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(scheme="rtsp", netloc=f"{user}{at}127.0.0.1:{port}", fragment="").geturl()
+
+
+def _secured(connection: socket.socket, host: str, port: int, verify: bool) -> socket.socket:
+    """The connection under TLS. Raises SourceLost when the other side is not who its name says."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        connection.settimeout(CONNECT_TIMEOUT)
+        return context.wrap_socket(connection, server_hostname=host)
+    except ssl.SSLCertVerificationError:
+        connection.close()
+        raise SourceLost(
+            f"{host}:{port} has a certificate that cannot be checked; if it signed its own, let it go unchecked:"
+            " verify: false of the added camera"
+        ) from None
+    except OSError:
+        connection.close()
+        raise SourceLost(f"{host}:{port} does not speak TLS: is it rtsp:// instead of rtsps://?") from None
+
+
+def _why(address: Address, port: int, networks: Networks | None) -> str:
     """Why FFmpeg could not open the stream, by asking the camera once more: OpenCV keeps the reason for itself."""
     place = f"{address.host}:{port}"
-    status = _ask(address, port)
+    status = _ask(address, port, networks)
     if status == 401:
         if address.user is None:
             return f"{place} asks for a user name and a password: write rtsp://USER:PASSWORD@{place}/…"
@@ -82,10 +131,10 @@ def _why(address: Address, port: int) -> str:
     return f"{place} offers the stream, but FFmpeg cannot read it: choose H.264 or JPEG in the camera's settings"
 
 
-def _ask(address: Address, port: int) -> int | None:
+def _ask(address: Address, port: int, networks: Networks | None) -> int | None:
     """The status with which the camera answers a DESCRIBE without a password; None for no RTSP answer."""
     try:
-        with reach(address.host, port) as connection:
+        with reach(address.host, port, networks) as connection:
             connection.settimeout(_PROBE_TIMEOUT)
             connection.sendall(f"DESCRIBE {address.url} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode("ascii", "replace"))
             found = re.match(rb"RTSP/1\.\d (\d{3})", connection.recv(_PROBE_ANSWER))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from mesh.errors import SetupProblem, SourceLost
+from mesh.networks import Networks, Outside
 
 CONNECT_TIMEOUT = 5.0  # seconds: a camera behind a VPN or on a waking radio link needs a few
 
@@ -45,10 +46,14 @@ def take_apart(text: str) -> Address:
     )
 
 
-def reach(host: str, port: int) -> socket.socket:
-    """A TCP connection. Raises SourceLost with the reason in words."""
+def reach(host: str, port: int, networks: Networks | None = None) -> socket.socket:
+    """A TCP connection, within `networks` where they are given. Raises SourceLost with the reason in words."""
     try:
+        if networks is not None:
+            return networks.connect(host, port, CONNECT_TIMEOUT)
         return socket.create_connection((host, port), CONNECT_TIMEOUT)
+    except Outside as outside:
+        raise SourceLost(f"the address of {host} {outside.detail}") from None
     except OSError as error:
         raise SourceLost(unreachable(host, port, error)) from None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from camera_node.opencv import cv2
+from camera_node.opencv import as_a_file, cv2
 from camera_node.sources.base import Captured, SourceOptions
 from camera_node.sources.pace import Pace
 from mesh.errors import SourceLost
@@ -67,6 +67,7 @@ class VideoSource:
     def _begin(self) -> None:
         """Open anew: seeking to the start fails in many containers."""
         self.close()
-        self._video = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        with as_a_file():
+            self._video = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not self._video.isOpened():
             raise SourceLost(f"{self._path} is not a video that FFmpeg reads: convert it to MP4 (H.264)")

@@ -16,16 +16,21 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from camera_node.sources.base import Captured, SourceOptions
 from camera_node.sources.pace import Pace
+from camera_node.sources.pinned import PinnedAdapter
 from camera_node.sources.url import CONNECT_TIMEOUT, Address, take_apart, unreachable
 from mesh.errors import SetupProblem, SourceLost
 from mesh.multipart import Reader, Skipped, boundary_of
+from mesh.networks import Outside
 from mesh.picture import MAX_BYTES
 from mesh.version import VERSION
 
 STILL_FPS = 5.0  # stills a second: what the little servers in cameras bear
 SILENCE = 5.0  # seconds without a whole picture, however slowly its bytes come
 _CHUNK = 256 * 1024  # bytes read at once at most
-_REDIRECTS = 3
+# Services of the mesh that are open to this machine alone answer nobody who comes through somebody else: they take an
+# added camera's host for such a proxy, on whatever port they are. Only what a camera of the mesh shows may be read.
+_ON_BEHALF = {"Via": "1.1 fogline-camera"}
+_SHOWN = ("/image.jpg", "/stream.jpg")
 
 
 class WebSource:
@@ -46,8 +51,12 @@ class WebSource:
         self._address = take_apart(self._text)
         self._session.trust_env = False  # a camera is on the LAN: a proxy for the internet cannot reach it
         self._session.verify = self._options.verify
-        self._session.max_redirects = _REDIRECTS
         self._session.headers.update({"User-Agent": f"fogline/{VERSION}", "Accept-Encoding": "identity"})
+        if self._options.networks is not None:
+            if not urlsplit(self._address.url).path.endswith(_SHOWN):
+                self._session.headers.update(_ON_BEHALF)
+            for scheme in ("http://", "https://"):
+                self._session.mount(scheme, PinnedAdapter(self._options.networks))
         answer = self._get()
         kind = answer.headers.get("Content-Type", "")
         if kind.lower().startswith("multipart/"):
@@ -76,6 +85,10 @@ class WebSource:
             if answer.status_code == 401:
                 answer.close()
                 raise SourceLost(f"{self._host} does not accept the user name and password")
+        if answer.is_redirect:
+            answer.close()
+            # It could lead anywhere, and would be given the password there.
+            raise SourceLost(f"{self._host} passes the request on, which is not followed: give the address it leads to")
         if answer.status_code != 200:
             answer.close()
             raise SourceLost(
@@ -87,7 +100,11 @@ class WebSource:
         assert self._address is not None
         for last in (False, True):
             try:
-                return self._session.get(self._address.url, stream=True, timeout=(CONNECT_TIMEOUT, SILENCE))
+                return self._session.get(
+                    self._address.url, stream=True, timeout=(CONNECT_TIMEOUT, SILENCE), allow_redirects=False
+                )
+            except Outside as outside:
+                raise SourceLost(f"the address of {self._address.host} {outside.detail}") from None
             except requests.RequestException as error:
                 # A camera may close a kept connection just as it is used again: that says nothing about the camera.
                 if last or not isinstance(_root(error), ConnectionResetError):
@@ -168,8 +185,6 @@ class WebSource:
                 f"{self._host} has a certificate that cannot be checked; if it signed its own, let it go unchecked:"
                 " --no-verify (FOGLINE_VERIFY=no), or verify: false of an added camera"
             )
-        if isinstance(error, requests.TooManyRedirects):
-            return f"{self._host} passes the request on again and again"
         if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
             raise SetupProblem(f"the source is no address that can be fetched: {self._host}")
         if isinstance(error, (requests.ConnectTimeout, requests.ReadTimeout, urllib3.exceptions.TimeoutError)):

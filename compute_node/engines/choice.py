@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from compute_node.engines import available, candidates, compile_on, found, version
 from compute_node.engines.base import CompiledModel, Outputs
 from mesh.errors import FoglineError, ModelRefused, SetupProblem
-from mesh.identity import this_machine
 from mesh.logs import logger
+from mesh.machine import this_machine
 
 ROUNDS = 3  # the candidates take turns, because machines drift; the best counts: what else runs can only slow them
 SINGLE_SECONDS, CROWD_SECONDS = 0.04, 0.06  # of one turn: 0.4 s a candidate in all, with the unmeasured first calls

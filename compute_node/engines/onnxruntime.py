@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from compute_node.engines.base import Device, Outputs
 from compute_node.engines.probe import first_line, tiny_model
 from mesh.errors import ModelRefused, SetupProblem
-from mesh.identity import this_machine
+from mesh.machine import this_machine
 
 NAME = "onnxruntime"
 PROVIDERS = {

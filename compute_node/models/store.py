@@ -192,15 +192,16 @@ class ModelStore:
 
     def amend(self, record: Record) -> InstalledModel:
         """Replace the record of an installed model. Raises NotFound where it is not installed."""
+        folder = self._folder(record.name)
         with self._alone(record.name):
             self.open(record.name)
-            self._write(self._folder(record.name) / RECORD_FILE, msgspec.json.format(msgspec.json.encode(record)))
+            self._write(folder / RECORD_FILE, msgspec.json.format(msgspec.json.encode(record)))
             return self.open(record.name)
 
     def remove(self, name: str) -> None:
         """Delete the installed model `name`. Raises NotFound where it is not installed."""
+        folder = self._folder(name)  # first: the lock's file has this name
         with self._alone(name):
-            folder = self._folder(name)
             if not folder.is_dir():
                 raise NotFound.among("installed model", name, self._installed_names())
             # Renamed first: a reader never sees half a folder.

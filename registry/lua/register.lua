@@ -1,7 +1,7 @@
 -- A node sends its manifest, for the first time or again.
--- ARGV: id, document, facts as JSON, lease in ms. Answers {new?, must be dialled?}
-local id, document, facts, lease = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4])
-local old = redis.call('HMGET', node_key(id), 'state', 'boot', 'url', 'reach', 'document', 'name')
+-- ARGV: id, document, facts as JSON, lease in ms, a word for this call. Answers {new?, must be dialled?}
+local id, document, facts, lease, word = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local old = redis.call('HMGET', node_key(id), 'state', 'boot', 'url', 'reach', 'document', 'name', 'welcome')
 local known = old[1] == 'live' or old[1] == 'suspect'
 local same_boot = known and old[2] == facts.boot
 
@@ -63,5 +63,7 @@ if facts.kind == 'camera' and (old[3] ~= facts.url or old[6] ~= facts.name) then
     changed('session', session)
   end
 end
+-- This script may run twice for one call: what was new the first time is new to the caller.
+if not known then redis.call('HSET', node_key(id), 'welcome', word) end
 count('registrations')
-return {known and 0 or 1, reach == 'ok' and 0 or 1}
+return {(not known or old[7] == word) and 1 or 0, reach == 'ok' and 0 or 1}

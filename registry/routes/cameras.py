@@ -11,12 +11,17 @@ from mesh.wire import AddedCamera, CameraChange, CameraList, CameraRequest, Host
 from registry.cameras import Cameras
 from registry.listing import Snapshots
 from registry.routes import exchange
+from registry.routes.noting import Note
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def blueprint(cameras: Cameras, snapshots: Snapshots) -> Blueprint:
+def blueprint(cameras: Cameras, snapshots: Snapshots, note: Note) -> Blueprint:
     routes = Blueprint("cameras", __name__)
+
+    def noted(action: str, camera: AddedCamera) -> AddedCamera:
+        note(action, f"{camera.name} ({camera.source})")  # shown without its password
+        return camera
 
     @routes.post("/v1/cameras")
     @operation(
@@ -33,7 +38,8 @@ def blueprint(cameras: Cameras, snapshots: Snapshots) -> Blueprint:
     def add() -> Reply:
         """It shows up as a node of its own, with `camera_id` as its `node_id`, when a host has started it. A `draft`
         runs too, and is forgotten two minutes after the last word about it."""
-        return json_reply(cameras.add(codec.parse(exchange.body(), CameraRequest)), 201, NO_STORE)
+        added = cameras.add(codec.parse(exchange.body(), CameraRequest))
+        return json_reply(noted("camera tried" if added.draft else "camera added", added), 201, NO_STORE)
 
     @routes.get("/v1/cameras")
     @operation(
@@ -73,12 +79,14 @@ def blueprint(cameras: Cameras, snapshots: Snapshots) -> Blueprint:
     def change(camera_id: str) -> Reply:
         """What is missing stays, null means none. `{"draft": false}` saves. A `source` as the list shows it leaves the
         source, with its password, as it is."""
-        return json_reply(cameras.change(camera_id, codec.parse(exchange.body(), CameraChange)), headers=NO_STORE)
+        changed = cameras.change(camera_id, codec.parse(exchange.body(), CameraChange))
+        return json_reply(noted("camera tried" if changed.draft else "camera changed", changed), headers=NO_STORE)
 
     @routes.delete("/v1/cameras/<camera_id>")
     @operation("Remove an added camera", {204: Answer("It is removed; its host stops it")}, tag="cameras")
     def remove(camera_id: str) -> Reply:
         cameras.remove(camera_id)
+        note("camera removed", camera_id)
         return b"", 204, {}
 
     @routes.post("/v1/nodes/<node_id>/cameras")

@@ -19,10 +19,11 @@ T = TypeVar("T")
 
 
 def body() -> bytes:
-    """The request's body. Raises TooLarge, by its declared length where there is one, before it is read."""
+    """The request's body, also after the guard has read it to check a proof. Raises TooLarge, by its declared length
+    where there is one, before it is read."""
     too_large = TooLarge(f"the body is not smaller than {MAX_JSON_BYTES:,} bytes", limit=MAX_JSON_BYTES)
     try:
-        sent = request.get_data(cache=False)
+        sent = request.get_data(cache=True)
     except RequestEntityTooLarge:
         raise too_large from None
     if len(sent) >= MAX_JSON_BYTES:  # without a declared length werkzeug stops reading there, and says nothing

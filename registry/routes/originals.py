@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, render_template, request
 
 from mesh import codec
@@ -13,6 +15,7 @@ from registry import originals
 from registry.listing import Snapshots
 from registry.nodes import Nodes
 from registry.routes import exchange
+from registry.routes.noting import asker
 
 # The original's page may be served by another host than the registry.
 _FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
@@ -20,12 +23,14 @@ _ECHO = {200: Answer("The body as it was sent")}
 _LIST = {200: Answer("A bare list of manifests")}
 
 
-def blueprint(nodes: Nodes, snapshots: Snapshots) -> Blueprint:
+def blueprint(nodes: Nodes, snapshots: Snapshots, joined: Callable[[str], bool]) -> Blueprint:
+    """joined: whether a node with this id has joined the mesh with a key of its own."""
     routes = Blueprint("originals", __name__)
 
     def take(kind: Kind) -> Reply:
         sent = exchange.body()
-        nodes.register(codec.parse_object(sent), request.remote_addr or "", kind)
+        document = originals.admitted(codec.parse_object(sent), kind, asker(), joined)
+        nodes.register(document, request.remote_addr or "", kind)
         return sent, 200, {"Content-Type": "application/json"}
 
     def give(kind: Kind) -> Reply:

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import unquote_plus
+
 from flask import Blueprint, request
 
 from mesh import codec
 from mesh.openapi import Answer, operation
 from mesh.service import Reply, json_reply
 from mesh.wire import FailoverRequest, SessionRequest
+from registry.access.tickets import Addresses
 from registry.answers import MovedDocument, SessionDocument, SessionList, SessionQuery
 from registry.listing import Snapshots
 from registry.routes import exchange
+from registry.routes.noting import Note, asker
 from registry.sessions import Sessions
 
+NO_STORE = {"Cache-Control": "no-store"}
+OURS = ("ticket", "token")  # parameters that a caller cannot give: they are of the place where the session is served
 
-def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
+
+def blueprint(sessions: Sessions, snapshots: Snapshots, addresses: Addresses, note: Note) -> Blueprint:
     routes = Blueprint("sessions", __name__)
+
+    def shown(document: dict[str, Any], status: int = 200) -> Reply:
+        """One session, with addresses that open for who asks."""
+        return json_reply(addresses.signed(asker(), document), status, NO_STORE)
+
+    def by_people(action: str, session_id: str) -> None:
+        principal = asker()
+        if principal is not None and principal.kind in ("person", "key"):
+            note(action, session_id)
+
+    def redirect(session_id: str, view: str) -> Reply:
+        """To where the session is served now, with the caller's own parameters."""
+        place = addresses.view(asker(), sessions.served(session_id), view)
+        given = request.query_string.decode("ascii", "ignore").split("&")
+        kept = "&".join(one for one in given if one and unquote_plus(one.partition("=")[0]) not in OURS)
+        # The place moves with the session: nobody may remember it.
+        return b"", 307, {"Location": f"{place}&{kept}" if kept else str(place), **NO_STORE}
 
     @routes.post("/v1/sessions")
     @operation(
@@ -31,7 +56,9 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     )
     def open_session() -> Reply:
         """The same request joins the session that already does it."""
-        return json_reply(sessions.open(codec.parse(exchange.body(), SessionRequest)), 201)
+        document = sessions.open(codec.parse(exchange.body(), SessionRequest), asker())
+        by_people("session opened", f"{document['session_id']} ({document['algorithm']} on {document['camera_name']})")
+        return shown(document, 201)
 
     @routes.get("/v1/sessions")
     @operation(
@@ -55,12 +82,13 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     @operation("One session", {200: Answer("The session", SessionDocument)}, tag="sessions")
     def one_session(session_id: str) -> Reply:
         """A session that ended can be read for 10 minutes; its state says why."""
-        return json_reply(sessions.one(session_id), headers={"Cache-Control": "no-store"})
+        return shown(sessions.one(session_id))
 
     @routes.delete("/v1/sessions/<session_id>")
     @operation("End a session", {204: Answer("It has ended; its slot is free")}, tag="sessions")
     def end_session(session_id: str) -> Reply:
         sessions.end(session_id)
+        by_people("session ended", session_id)
         return b"", 204, {}
 
     @routes.post("/v1/sessions/<session_id>/failover")
@@ -73,33 +101,27 @@ def blueprint(sessions: Sessions, snapshots: Snapshots) -> Blueprint:
     def failover(session_id: str) -> Reply:
         """Moves it once for each token. A token that is no longer in force changes nothing."""
         wish = codec.parse(exchange.body(), FailoverRequest)
-        return json_reply(sessions.failover(session_id, wish.token, request.remote_addr or "unknown"))
+        return shown(sessions.failover(session_id, wish.token, request.remote_addr or "unknown"))
 
     @routes.get("/v1/sessions/<session_id>/stream")
     @operation("The annotated stream", {307: Answer("Where it is served now")}, tag="sessions")
     def stream(session_id: str) -> Reply:
         """A client that comes back here survives any failover."""
-        return _redirect(sessions.address(session_id, "stream"))
+        return redirect(session_id, "stream")
 
     @routes.get("/v1/sessions/<session_id>/snapshot")
     @operation("The newest annotated frame", {307: Answer("Where it is served now")}, tag="sessions")
     def snapshot(session_id: str) -> Reply:
-        return _redirect(sessions.address(session_id, "snapshot"))
+        return redirect(session_id, "snapshot")
 
     @routes.get("/v1/sessions/<session_id>/detections")
     @operation("The detections as server-sent events", {307: Answer("Where they are served now")}, tag="sessions")
     def detections(session_id: str) -> Reply:
-        return _redirect(sessions.address(session_id, "detections"))
+        return redirect(session_id, "detections")
 
     @routes.get("/v1/sessions/<session_id>/stats")
     @operation("How the session's frames fare", {307: Answer("Where it is told now")}, tag="sessions")
     def stats(session_id: str) -> Reply:
-        return _redirect(sessions.address(session_id, "stats"))
+        return redirect(session_id, "stats")
 
     return routes
-
-
-def _redirect(address: str) -> Reply:
-    question = request.query_string.decode("ascii", "ignore")
-    # The place moves with the session: nobody may remember it.
-    return b"", 307, {"Location": f"{address}&{question}" if question else address, "Cache-Control": "no-store"}

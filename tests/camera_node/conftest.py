@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.camera_node.pictures import picture
-from tests.processes import Running
+from tests.processes import Running, free_port
 
 NOBODY = "http://127.0.0.1:1"  # no registry listens there: a camera serves without one
+
+
+def camera_node(folder: Path, source: str, *arguments: str) -> Running:
+    """A camera node that serves, for the tests that share it. folder: for its data and its log."""
+    words = ("--data", str(folder / "data"), "--source", source, "--registry", NOBODY, *arguments)
+    return Running("camera", *words, port=free_port(), log=folder / "camera.log").ready(20)
 
 
 @pytest.fixture
@@ -30,7 +36,11 @@ def camera(start: Callable[..., Running]) -> Callable[..., Running]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with three pictures of 640 × 360 pixels."""
-    place = tmp_path / "pictures"
+    return three_pictures(tmp_path / "pictures")
+
+
+def three_pictures(place: Path) -> Path:
+    """That folder, at `place`."""
     place.mkdir()
     for number in range(3):
         (place / f"{number}.jpg").write_bytes(picture(640, 360, seed=number))

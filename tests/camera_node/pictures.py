@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 
 import numpy as np
@@ -18,6 +19,7 @@ def array(width: int = 320, height: int = 180, seed: int = 0) -> NDArray[np.uint
     return np.stack([across, down, np.full((height, width), (seed * 37) % 250)], axis=2).astype(np.uint8)
 
 
+@functools.lru_cache(maxsize=256)  # cameras send them twenty times a second
 def picture(width: int = 320, height: int = 180, seed: int = 0) -> bytes:
     """The same as a JPEG."""
     return jpeg.encode(array(width, height, seed), 85)

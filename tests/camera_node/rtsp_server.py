@@ -7,6 +7,8 @@ import struct
 import threading
 from contextlib import suppress
 
+from tests.processes import free_port
+
 CLOCK = 90_000  # RTP ticks a second
 MOST = 1400  # bytes of picture data in a packet
 _SDP = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n"
@@ -27,9 +29,7 @@ class RtspCamera:
         self._stopped = threading.Event()
         self._listener: socket.socket | None = None
         self._connections: list[socket.socket] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
 
     def __enter__(self) -> RtspCamera:
         return self.on()

@@ -5,27 +5,30 @@ from __future__ import annotations
 import http.client
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import requests
 
+from tests.camera_node.conftest import camera_node
 from tests.camera_node.pictures import picture, size
 from tests.camera_node.viewer import metric, no_signal
 from tests.camera_node.web_server import WebCamera, mjpeg
 from tests.processes import Running, wait_for
 from tests.viewers import Swarm
 
-Camera = Callable[..., Running]
 OWN = {"x-timestamp", "x-frame", "content-length", "date"}  # headers that differ from picture to picture
 
 
-@pytest.fixture(params=["auto", "threads"])
-def live(request: pytest.FixtureRequest, camera: Camera) -> Iterator[Running]:
-    """A camera of 20 fps; its connections go the way of the parameter."""
+@pytest.fixture(scope="module", params=["auto", "threads"])
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A camera of 20 fps for all tests here; its connections go the way of the parameter."""
     data = [picture(640, 360, seed=n) for n in range(5)]
-    with WebCamera(mjpeg(lambda n: data[n % 5], fps=20)) as web:
-        node = camera(f"http://{web.host}/", "--fanout", request.param)
+    folder = tmp_path_factory.mktemp("snapshots")
+    with (
+        WebCamera(mjpeg(lambda n: data[n % 5], fps=20)) as web,
+        camera_node(folder, f"http://{web.host}/", "--fanout", request.param) as node,
+    ):
         wait_for(lambda: no_signal(node.url) is None, 5, "picture")
         yield node
 
@@ -90,7 +93,7 @@ def test_a_connection_that_asks_for_this_and_that(live: Running) -> None:
 
 def test_requests_in_pieces_and_several_at_once(live: Running) -> None:
     """A request that comes byte by byte and three that come in one piece are all answered."""
-    request = b"GET /image.jpg HTTP/1.1\r\nHost: x\r\n\r\n"
+    request = b"GET /image.jpg HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live.port), 5) as viewer:
 
         def answer() -> None:
@@ -128,7 +131,7 @@ def test_a_size_that_is_being_watched(live: Running) -> None:
 
 
 def test_many_connections_stop_nobody_and_the_end_is_in_time(live: Running) -> None:
-    """A hundred clients of pictures at once, then the service stops with their connections open."""
+    """A hundred clients at once, then the service stops with their connections open. The last on that camera."""
     clients = [http.client.HTTPConnection("127.0.0.1", live.port, timeout=5) for _ in range(100)]
     for _ in range(4):
         for client in clients:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.processes import free_port
+
 Behave = Callable[["Request"], None]
 
 
@@ -54,9 +56,7 @@ class WebCamera:
     def __init__(self, behave: Behave) -> None:
         self._behave = behave
         self._connections: list[socket.socket] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._server: ThreadingHTTPServer | None = None
 
     @property

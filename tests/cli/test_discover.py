@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import CliRunner
 
-from cli.doctor import CHECKS, Finding
+from cli.doctor import CHECKS
+from cli.finding import Finding
 from cli.main import fogline
 from cli.settings import DoctorSettings
 from mesh.discovery import own_addresses

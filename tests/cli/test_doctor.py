@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from cli.doctor import Finding, _mesh
+from cli.doctor import _mesh
+from cli.doors import access, secrets
+from cli.finding import Finding
 from cli.settings import DoctorSettings
+from mesh.client import RegistryClient
+from mesh.keys import private_file
+from tests.cli.locked import Locked
 from tests.processes import Running, wait_for
 from tests.registry.fakes import Registry
 
@@ -28,3 +34,27 @@ def test_a_node_whose_clock_is_off_is_named(start: Callable[..., Running]) -> No
     assert found.verdict == "bad"
     assert found.text == "hall-1: its clock is 5.2 s behind the registry's"
     assert "NTP" in found.remedy
+
+
+def test_the_doors_are_looked_at(new_mesh: Locked, tmp_path: Path) -> None:
+    """Locked or open, a first admin that is missing, and a machine whose nodes cannot join: each with its remedy."""
+    found = {one.text: one for one in access(RegistryClient(new_mesh.url), tmp_path)}
+    assert any(text.startswith("locked") for text in found)
+    assert "user link" in found["nobody can sign in yet"].remedy
+    (lost,) = (one for text, one in found.items() if "cannot join" in text)
+    assert "./fogline token create" in lost.remedy
+    assert not [one for one in access(RegistryClient(new_mesh.url), new_mesh.data) if "cannot join" in one.text]
+
+
+def test_a_secret_that_others_may_read_is_named(tmp_path: Path) -> None:
+    """With what to do; ids and certificates are no secrets."""
+    for file in ("admin/key", "identity/camera-demo.key"):
+        private_file(tmp_path / file, b"x")
+    for file in ("identity/camera-demo.id", "identity/ca.pem", "joining/lock"):
+        private_file(tmp_path / file, b"x")
+        (tmp_path / file).chmod(0o644)
+    assert [one.verdict for one in secrets(tmp_path)] == ["ok"]
+    (tmp_path / "admin" / "key").chmod(0o640)
+    (found,) = secrets(tmp_path)
+    assert found.verdict == "bad"
+    assert f"chmod 600 {tmp_path / 'admin' / 'key'}" in found.remedy

@@ -43,7 +43,7 @@ def test_nodes_live_die_and_come_back(tmp_path: Path) -> None:
     """Two hundred nodes on two registries join, serve, die, are cut off and healed, and survive a wipe: nothing is
     overbooked, nobody is thought dead who is not, and all come back."""
     file = tmp_path / "figures.json"
-    done = simulate("--nodes", str(NODES), "--registries", "2", "--seconds", "2", "--json", str(file))
+    done = simulate("--nodes", str(NODES), "--registries", "2", "--seconds", "1", "--json", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     readings: list[dict[str, Any]] = json.loads(file.read_text())["readings"]
     figures = {(one["step"], one["what"]): one["value"] for one in readings}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 import time
@@ -26,6 +27,7 @@ from tests.viewers import follow, node, session, watch
 Start = Callable[..., Running]
 
 
+@functools.cache  # cameras show them twenty times a second
 def jpeg(width: int = 640, height: int = 480, shade: int = 90) -> bytes:
     return cv2.imencode(".jpg", np.full((height, width, 3), shade, np.uint8))[1].tobytes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ SIZE = (1280, 720)
 BOX = (320, 180, 960, 540)
 
 
+@functools.cache  # cameras show them forty times a second
 def scene(shade: int = 90, square: int | None = None) -> bytes:
     image = np.full((SIZE[1], SIZE[0], 3), shade, np.uint8)
     if square is not None:

@@ -22,7 +22,7 @@ def test_clients_that_leave_their_side_open_stop_nobody(start: Callable[..., Run
     dawdlers = []
     for _ in range(DAWDLERS):
         one = socket.create_connection(("127.0.0.1", registry.port), 5)
-        one.sendall(f"GET /openapi.json HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        one.sendall(f"GET /openapi.json HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         dawdlers.append(one)
     began = time.monotonic()
     for _ in range(5):

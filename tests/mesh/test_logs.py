@@ -12,7 +12,7 @@ from mesh.logs import redact
 from tests.processes import ROOT
 
 PROGRAM = """
-import logging
+import logging, threading, warnings
 from mesh import logs
 logs.configure({style!r}, service="camera", node="press")
 logs.logger("x").info("opened", source="rtsp://user:secret@10.0.0.5/live")
@@ -21,6 +21,10 @@ try:
     raise ValueError("rtsp://user:secret@10.0.0.5/live")
 except ValueError:
     logs.logger("x").exception("failed")
+warnings.warn("it is old")
+failing = threading.Thread(target=lambda: 1 / 0, name="capture")
+failing.start()
+failing.join()
 """
 
 
@@ -38,12 +42,16 @@ def run(style: str) -> list[str]:
 
 
 def test_json_lines_hold_the_event_and_its_fields() -> None:
-    """Each record is one JSON object, a library's too."""
+    """Each record is one JSON object that says from where it is, a library's, a warning and a thread's end, too."""
     lines = [json.loads(line) for line in run("json")]
-    assert [line["event"] for line in lines] == ["opened", "it said http://***@host/", "failed"]
+    events = ["opened", "it said http://***@host/", "failed", lines[3]["event"], "a thread has failed"]
+    assert [line["event"] for line in lines] == events
+    assert "it is old" in lines[3]["event"]
     assert lines[0]["source"] == "rtsp://***@10.0.0.5/live"
     assert {line["service"] for line in lines} == {"camera"}
     assert {line["node"] for line in lines} == {"press"}
+    assert [line["level"] for line in lines] == ["info", "warning", "error", "warning", "error"]
+    assert (lines[4]["thread"], "ZeroDivisionError" in lines[4]["exception"]) == ("capture", True)
     assert "ValueError" in lines[2]["exception"]
 
 

@@ -12,6 +12,15 @@ from registry.valkey import binary
 from tests.processes import free_port, wait_for
 
 
+def until_written(client: redis.Redis) -> None:
+    """Wait until everything that was acknowledged is in the server's file.
+
+    While the disk is busy with what it was given before, for some milliseconds of each second, a server that writes to
+    disk every second acknowledges what follows before it writes it; kill -9 would lose that.
+    """
+    wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 5, "what was written, on disk")
+
+
 class Server:
     """One Valkey in the foreground, with nothing but what the arguments say. It ends with the context."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mesh import manifest
-from registry import dialback
+from registry import dial
 from registry.address import url_of
 
 CAMERA = {
@@ -59,7 +59,7 @@ def test_the_address_of_an_originals_device(ip_address: str, url: str) -> None:
 @pytest.mark.parametrize("flood", [b"", b"H", b"x" * 10], ids=["silent", "slow", "babbling"])
 def test_a_dial_is_over_in_time_whatever_answers(flood: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """One byte now and then does not hold the thread for ever."""
-    monkeypatch.setattr(dialback, "SECONDS", 0.5)
+    monkeypatch.setattr(dial, "SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
@@ -74,7 +74,7 @@ def test_a_dial_is_over_in_time_whatever_answers(flood: bytes, monkeypatch: pyte
 
         threading.Thread(target=drip, daemon=True).start()
         began = time.monotonic()
-        problem = dialback.dial(f"http://127.0.0.1:{server.getsockname()[1]}")
+        problem = dial.dial_once(f"http://127.0.0.1:{server.getsockname()[1]}")
         assert problem
         assert time.monotonic() - began < 1.5
 
@@ -85,6 +85,6 @@ def test_a_dial_is_over_in_time_whatever_answers(flood: bytes, monkeypatch: pyte
 )
 def test_a_failed_dial_says_why(url: str, words: str) -> None:
     """In words that lead to the remedy."""
-    problem = dialback.dial(url)
+    problem = dial.dial_once(url)
     assert problem
     assert words in problem

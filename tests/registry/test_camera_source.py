@@ -6,6 +6,7 @@ import pytest
 
 from mesh.errors import InvalidInput
 from registry import camera_source
+from registry.cameras import HERE
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ from registry import camera_source
 )
 def test_addresses_of_cameras_are_taken(source: str) -> None:
     """By name or number, with or without a password, and the demonstration."""
-    camera_source.check(source)
+    camera_source.check(source, HERE)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +43,8 @@ def test_addresses_of_cameras_are_taken(source: str) -> None:
         ("rtsp://user:12?secret@cam/", "an @ after the host"),
         ("rtsp://user:1/secret@cam/", "an @ after the host"),
         ("rtsp://user#secret@cam/", "an @ after the host"),
-        ("http://169.254.169.254/latest", "a link-local address"),
-        ("http://2852039166/", "a link-local address"),
+        ("http://169.254.169.254/latest", "a cloud's metadata service"),
+        ("http://2852039166/", "a cloud's metadata service"),
         ("http://0xa9.0xfe.1.1/", "a link-local address"),
         ("http://[::ffff:169.254.1.1]/", "a link-local address"),
         ("rtsp://[fe80::1]/", "a link-local address"),
@@ -62,7 +63,7 @@ def test_addresses_of_cameras_are_taken(source: str) -> None:
 def test_addresses_that_no_camera_has_are_refused_in_words(source: str, words: str) -> None:
     """The words name the field, and never repeat what may be a password."""
     with pytest.raises(InvalidInput) as refused:
-        camera_source.check(source)
+        camera_source.check(source, HERE)
     assert refused.value.detail.startswith("source: ")
     assert words in refused.value.detail
     assert refused.value.members["field"] == "source"

@@ -14,6 +14,7 @@ import requests
 
 from tests.processes import wait_for
 from tests.registry.fakes import FakeNode, Json, Registry
+from tests.registry.servers import until_written
 
 SECRET = "pa55word"
 SOURCE = f"rtsp://keeper:{SECRET}@10.0.0.5:554/live?token={SECRET}"
@@ -269,6 +270,8 @@ def test_added_cameras_outlive_redis(own_registry: Callable[..., Registry], tmp_
         valkey.resume()
     wait_for(lambda: registry.json("/v1/cameras")["stale"] is False, 5, "fresh list")
     last = add(registry, "last")
+    with registry.store(tmp_path / "data") as store:
+        until_written(store)
     os.kill(_valkey(registry).pid, signal.SIGKILL)
     wait_for(lambda: registry.get("/readyz").ok, 5, "a new Valkey")
     names = wait_for(

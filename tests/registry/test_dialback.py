@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from mesh import manifest as manifests
 from mesh.errors import RegistryAway
-from registry import dialback
+from registry import dial, dialback
 from registry.dialback import DialBack
 from registry.memory.store import MemoryStore
 from registry.settings import RegistrySettings
@@ -155,7 +155,8 @@ def desk() -> Iterator[Desk]:
 def test_a_refusing_host_is_told_while_many_are_silent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although all places were taken by the silent ones, which are told after they have had their whole time."""
     monkeypatch.setattr(dialback, "PLACES", 8)
-    monkeypatch.setattr(dialback, "SECONDS", 1.0)
+    for module in (dial, dialback):
+        monkeypatch.setattr(module, "SECONDS", 1.0)
     monkeypatch.setattr(dialback, "GLIMPSE_SECONDS", 0.05)
     silent, names = desk.silent(), [f"n{number}" for number in range(24)]
     for name in names:

@@ -63,7 +63,7 @@ def test_the_dial_back_takes_only_a_plain_yes(registry: Registry, answer: dict[s
 
 def test_a_node_leaves_at_once(registry: Registry) -> None:
     """DELETE takes it out of the list and of the algorithms, and it can still be asked after."""
-    node = registry.compute("hall-1")
+    node = registry.node("compute", "hall-1").join()  # which does not beat: it would come back
     assert registry.json("/v1/algorithms")["algorithms"]
     assert registry.delete(f"/v1/nodes/{node.node_id}").status_code == 204
     assert registry.names() == []

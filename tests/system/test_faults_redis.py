@@ -20,7 +20,7 @@ from tests.accidents import Scene
 from tests.cluster import Cluster
 from tests.faults import Relay
 from tests.processes import wait_for
-from tests.registry.servers import Server
+from tests.registry.servers import Server, until_written
 from tests.viewers import follow, watch
 
 SMOOTH = 1.0  # seconds: no viewer calls less a gap on a machine that is busy with tests
@@ -202,6 +202,8 @@ def test_no_registration_that_was_acknowledged_is_lost_with_redis(scene: Scene, 
         for thread in threads:
             thread.start()
         time.sleep(1)
+        with server.client() as client:
+            until_written(client)
         server.kill()
         time.sleep(0.5)
         server.start()

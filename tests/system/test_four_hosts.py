@@ -17,9 +17,9 @@ from tests.viewers import node, session
 
 pytestmark = pytest.mark.xdist_group("hosts")
 VIEWER = """
-import json, sys
+import json, os, sys
 from tests.viewers import watch
-parts = watch(sys.argv[1], 20, 40)
+parts = watch(sys.argv[1], 20, 40, {"Authorization": os.environ["SHOWN"]})
 print(json.dumps([part.headers for part in parts]))
 """
 
@@ -42,7 +42,7 @@ def test_a_stream_goes_from_camera_host_to_compute_host_to_viewer_host(
     at_registry, at_camera, at_compute, at_viewer = four
     data = tmp_path / "data"
     data.mkdir()
-    for name in ("models", "media"):
+    for name in ("models", "media", "engines"):
         (data / name).symlink_to(models / name)
     join = ("--registry", f"http://{at_registry.address}:5050", "--data", str(data))
     with (
@@ -60,7 +60,8 @@ def test_a_stream_goes_from_camera_host_to_compute_host_to_viewer_host(
         stable = f"http://{at_registry.address}:5050/v1/sessions/{made['session_id']}/stream"
         seen = subprocess.run(
             [*at_viewer.command, sys.executable, "-c", VIEWER, stable],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, env={**os.environ, "SHOWN": registry.shown["Authorization"]},
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert seen.returncode == 0, seen.stderr
         assert len(json.loads(seen.stdout)) == 20

@@ -85,7 +85,8 @@ def test_the_originals_whole_story(
     # 2. One of our compute nodes joins, on the original's port.
     folder = tmp_path / "k"
     folder.mkdir()
-    (folder / "models").symlink_to(models / "models")
+    for name in ("models", "engines"):
+        (folder / name).symlink_to(models / name)
     compute = Running(
         "compute", "--host", COMPUTE_HOST, "--advertise", f"http://{COMPUTE_HOST}:8000", "--registry", registry.url,
         "--algorithms", "yolo,haar", "--data", str(folder), port=8000, log=tmp_path / "k.log",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -48,43 +49,49 @@ class Up:
 
 @pytest.fixture
 def data(models: Path, tmp_path: Path) -> Path:
-    for name in ("models", "media"):
-        (tmp_path / name).symlink_to(models / name)
-    return tmp_path
+    return data_folder(tmp_path, models, "engines")
 
 
-@pytest.fixture
-def up(data: Path) -> Iterator[Up]:
-    one = Up(data)
-    yield one
-    if one.process.poll() is None:
-        for process in one.family():
-            process.kill()
-    one.process.wait(5)
+def data_folder(place: Path, models: Path, *more: str) -> Path:
+    """A new one, in which what is installed is used in place. more: folders that a first start has not."""
+    for name in ("models", "media", *more):
+        (place / name).symlink_to(models / name)
+    return place
 
 
-def test_one_command_gives_a_dashboard_and_boxes_and_ctrl_c_ends_it_all(up: Up) -> None:
-    """Dashboard and stream answer within seconds; SIGINT ends every process within five."""
-    wait_for(lambda: "Fogline is up" in up.said(), 40, f"word that it is up: {up.said()}")
-    assert up.ui in up.said()
+@contextmanager
+def running(data: Path, *arguments: str) -> Iterator[Up]:
+    """It is killed at the end, unless it has ended."""
+    one = Up(data, *arguments)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            for process in one.family():
+                process.kill()
+        one.process.wait(5)
+
+
+@pytest.fixture(scope="module")
+def up(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One for the tests that take no harm from each other."""
+    with running(data_folder(tmp_path_factory.mktemp("up"), models)) as one:
+        wait_for(lambda: "Fogline is up" in one.said(), 40, f"word that it is up: {one.said()}")
+        yield one
+
+
+def test_one_command_gives_a_dashboard_and_boxes(up: Up) -> None:
+    """Dashboard and stream answer within seconds."""
+    wait_for(lambda: up.ui in up.said(), 5, "the dashboard's address")  # a line may be seen half written
     assert requests.get(up.ui, timeout=5).status_code == 200
     made = requests.post(f"{up.registry}/v1/sessions", json={"camera": "demo", "algorithm": "yolo"}, timeout=10).json()
     assert len(watch(f"{up.registry}/v1/sessions/{made['session_id']}/stream", 20)) == 20
     events = follow(f"{up.registry}/v1/sessions/{made['session_id']}/detections", 20)
     assert all(event["objects"] for event in events)
-    family = up.family()
-    assert len(family) > 8  # up, four services of two processes each, Valkey
-    began = time.monotonic()
-    up.process.send_signal(signal.SIGINT)
-    up.process.wait(10)
-    assert time.monotonic() - began < 5
-    _, alive = psutil.wait_procs(family, timeout=2)
-    assert not alive, alive
 
 
 def test_a_service_that_dies_is_started_again(up: Up) -> None:
     """The compute node is killed; `up` says so and the mesh has it back."""
-    wait_for(lambda: "Fogline is up" in up.said(), 40, "start")
     compute = next(p for p in up.ps.children() if "compute" in p.cmdline())
     for process in [*compute.children(recursive=True), compute]:
         process.kill()
@@ -100,27 +107,32 @@ def test_a_service_that_dies_is_started_again(up: Up) -> None:
 
 
 def test_killing_up_itself_leaves_no_orphans(up: Up) -> None:
-    """Even kill -9 of the one command ends its services."""
-    wait_for(lambda: "Fogline is up" in up.said(), 40, "start")
+    """Even kill -9 of the one command ends its services. The last on that mesh."""
     family = up.family()
+    assert len(family) > 8  # up, four services of two processes each, Valkey
     up.process.kill()
     _, alive = psutil.wait_procs(family, timeout=8)
     assert not alive, alive
 
 
-def test_a_password_in_a_source_is_nowhere_to_be_read(data: Path) -> None:
-    """Not in what is said, not in a log, not in a command line of a child, not in the mesh."""
-    one = Up(data, "--camera", "rtsp://operator:hunter2@127.0.0.1:9/live")
-    try:
+def test_a_password_in_a_source_is_nowhere_to_be_read_and_ctrl_c_ends_it_all(data: Path) -> None:
+    """Not in what is said, not in a log, not in a command line of a child, not in the mesh. SIGINT ends every process
+    within five seconds."""
+    with running(data, "--camera", "rtsp://operator:hunter2@127.0.0.1:9/live") as one:
         wait_for(lambda: "Fogline is up" in one.said(), 40, "start")
         listed = requests.get(f"{one.registry}/v1/nodes", timeout=5).text
-        commands = [" ".join(process.cmdline()) for process in one.ps.children(recursive=True)]
+        family = one.family()
+        assert len(family) > 8
+        commands = [" ".join(process.cmdline()) for process in family[1:]]
         metrics = "".join(
             requests.get(f"{node['url']}/metrics", timeout=5).text for node in json.loads(listed)["nodes"]
         )
-    finally:
+        began = time.monotonic()
         one.process.send_signal(signal.SIGINT)
         one.process.wait(10)
+        assert time.monotonic() - began < 5
+        _, alive = psutil.wait_procs(family, timeout=2)
+        assert not alive, alive
     logs = "".join(file.read_text() for file in (data / "logs").iterdir())
     assert "refuses connections" in logs
     for where in (one.said(), listed, metrics, logs, *commands):

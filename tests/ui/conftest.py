@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +16,8 @@ from tests.calm import browsing
 from tests.processes import Running, free_port, wait_for
 from tests.ui.fake_registry import FakeRegistry
 from tests.ui.fakes import FakeCamera, FakeCompute
+from tests.ui.locked_mesh import Locked, locked_mesh
+from tests.ui.plant import Plant, plant_of
 
 
 @dataclass
@@ -84,6 +87,20 @@ def mesh(dashboard: Dashboard) -> Iterator[Mesh]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
+    """A locked mesh of real services, which tests share: each signs in people of its own names."""
+    with locked_mesh(tmp_path_factory.mktemp("locked")) as mesh:
+        yield mesh
+
+
+@pytest.fixture(scope="session")
+def plant(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Plant]:
+    """A locked mesh with people of each role, which tests share: what they make in it has names of its own."""
+    with plant_of(tmp_path_factory.mktemp("plant"), models) as made:
+        yield made
+
+
 @dataclass
 class Watch:
     """What a page asked for, and what it complained about."""
@@ -112,6 +129,11 @@ def page(browser: Browser) -> Iterator[Page]:
 def watch(page: Page) -> Watch:
     seen = Watch()
     page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("console", lambda m: seen.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda m: (
+            seen.complaints.append(f"{m.text} {m.location.get('url', '')}") if m.type in ("error", "warning") else None
+        ),
+    )
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     return seen

@@ -115,6 +115,8 @@ class FakeRegistry(FakeServer):
             stale = {"stale": self.stale is not None, "next_cursor": None}
             age = {"age_seconds": self.stale} if self.stale else {}
             request.send_json({name: self.listed(name), **stale, **age})
+        elif method == "POST" and path == "/v1/tickets":
+            request.send_json(self.tickets(request.body()))
         elif method == "POST" and path == "/v1/sessions":
             self.open(request, request.body())
         elif name == "nodes" and ident in self.nodes and act in ("drain", "undrain"):
@@ -185,6 +187,23 @@ class FakeRegistry(FakeServer):
         else:
             self.cameras[ident] |= request.body() if method == "PATCH" else {}
             request.send_json(self.cameras[ident])
+
+    def tickets(self, wish: Json) -> Json:
+        """Where sessions and cameras are; nothing is signed in an open mesh."""
+        views = ("stream_url", "snapshot_url", "detections_url", "stats_url")
+        sessions = [one for ident in wish["sessions"] if (one := self.sessions.get(ident)) and one["node"]]
+        cameras = [one for ident in wish["cameras"] if (one := self.nodes.get(ident)) and one["url"]]
+        return {
+            "sessions": {
+                one["session_id"]: {name: one[name] for name in ("token", "node", *views)} for one in sessions
+            },
+            "cameras": {
+                one["node_id"]: {"image_url": f"{one['url']}/image.jpg", "stream_url": f"{one['url']}/stream.jpg"}
+                for one in cameras
+            },
+            "seconds": None,
+            "stream_seconds": None,
+        }
 
     def open(self, request: Handler, wish: Json) -> None:
         able = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import threading
@@ -22,8 +23,12 @@ Json = dict[str, Any]
 
 def drawn(step: int, *, width: int = 640, height: int = 360) -> bytes:
     """A JPEG with a disc that is elsewhere at every step."""
+    return _drawn(40 + step * 29 % (width - 80), width, height)
+
+
+@functools.lru_cache(maxsize=600)  # as many as there are places for it: every viewer gets twelve a second
+def _drawn(x: int, width: int, height: int) -> bytes:
     image = Image.new("RGB", (width, height), (38, 70, 83))
-    x = 40 + step * 29 % (width - 80)
     ImageDraw.Draw(image).ellipse((x - 30, 150, x + 30, 210), fill=(233, 196, 106))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=70)

@@ -224,13 +224,27 @@ def test_missing_libraries_are_told_with_the_remedy(tmp_path: Path) -> None:
 
     from mesh.audience import Audience  # noqa: PLC0415
     from mesh.client import RegistryClient  # noqa: PLC0415
+    from ui.access import Access, DashboardGuard  # noqa: PLC0415
+    from ui.addresses import Addresses  # noqa: PLC0415
     from ui.app import create_app  # noqa: PLC0415
     from ui.assets import STATIC, Assets  # noqa: PLC0415
     from ui.overview import Overview  # noqa: PLC0415
+    from ui.relay import Relay  # noqa: PLC0415
+    from ui.sign_ins import SignIns  # noqa: PLC0415
 
     client = RegistryClient("http://127.0.0.1:9")
+    audience = Audience(9, None, lambda: None)
+    overview = Overview(client, audience)
+    access = Access(client, SignIns(client), lambda: True)
+    addresses = Addresses(overview, lambda: True, "direct")
     page = create_app(
-        client, Overview(client, Audience(9, None, lambda: None)), Assets(STATIC, tmp_path), CollectorRegistry()
+        access,
+        overview,
+        Assets(STATIC, tmp_path),
+        CollectorRegistry(),
+        DashboardGuard(access),
+        addresses=addresses,
+        relay=Relay(addresses, audience, access),
     ).test_client()
     for path in ("/", "/readyz"):
         answer = page.get(path)

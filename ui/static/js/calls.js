@@ -1,12 +1,21 @@
 /** What the pages ask of the dashboard's own server. */
 
+import { at } from "./root.js";
+import { signedOut } from "./signing.js";
+
 /** An answer that is an error, with the words that the server gave for people. */
 export class Refused extends Error {
-  /** @param {string} detail @param {number} status 0 when no answer came @param {string} [field] of the request, where one is wrong */
-  constructor(detail, status, field = "") {
+  /**
+   * @param {string} detail
+   * @param {number} status 0 when no answer came
+   * @param {string} [field] of the request, where one is wrong
+   * @param {number} [retryAfter] seconds, where the server says so
+   */
+  constructor(detail, status, field = "", retryAfter = 0) {
     super(detail);
     this.status = status;
     this.field = field;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -14,14 +23,16 @@ const PATIENCE = 12_000; // ms: the server gives up on the registry before
 
 /**
  * @param {string} method
- * @param {string} path
+ * @param {string} path below the dashboard's own root
  * @param {unknown} [body]
+ * @param {{stays?: boolean}} [manner] stays: where a credential is wrong, the page says so itself; else that the
+ *   sign-in has ended is told, or it is led to
  * @returns {Promise<any>}
  */
-async function call(method, path, body) {
+export async function call(method, path, body, { stays = false } = {}) {
   let answer;
   try {
-    answer = await fetch(path, {
+    answer = await fetch(at(path), {
       method,
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -39,14 +50,17 @@ async function call(method, path, body) {
     throw new Refused(`the dashboard's server gave an answer that is not JSON (${answer.status})`, answer.status);
   }
   if (answer.ok) return document;
-  throw new Refused(document?.detail ?? `the dashboard's server answered ${answer.status}`, answer.status, document?.field);
+  if (answer.status === 401 && !stays) signedOut();
+  throw new Refused(
+    document?.detail ?? `the dashboard's server answered ${answer.status}`,
+    answer.status,
+    document?.field,
+    Number(answer.headers.get("Retry-After")) || 0,
+  );
 }
 
 /** @param {string} id */
 export const getSession = (id) => call("GET", `/api/sessions/${encodeURIComponent(id)}`);
-
-/** What the node that serves a session says of its frames. @param {string} id */
-export const getStats = (id) => call("GET", `/sessions/${encodeURIComponent(id)}/stats`);
 
 /** @param {{camera: string, algorithm: string, node?: string, pinned?: boolean, gate?: string, width?: number, height?: number, fps?: number}} wish */
 export const startSession = (wish) => call("POST", "/api/sessions", wish);
@@ -77,3 +91,9 @@ export const getDiscovered = () => call("GET", "/api/discovered");
 
 /** @param {string} id */
 export const stopSession = (id) => call("DELETE", `/api/sessions/${encodeURIComponent(id)}`);
+
+/** Where these sessions and cameras are now. @param {{sessions: string[], cameras: string[]}} wish */
+export const getTickets = (wish) => call("POST", "/api/tickets", wish);
+
+/** Who this browser is to the dashboard. */
+export const getMe = () => call("GET", "/api/me");

@@ -4,10 +4,13 @@
  * what came with a frame. Here the newest frame is drawn, and those that came while one was being drawn are left out.
  */
 
+import { Flow } from "./flow.js";
+
 const HEAD = new TextEncoder().encode("\r\n\r\n"); // ends the headers of a part
 const LONGEST = 16 * 1024 * 1024; // bytes of a part: more is none of ours
 
-/** To LiveStream and others it is what an <img> would be: `src`, `load` with the first picture, `error` at its end. */
+/** To LiveStream and others it is what an <img> would be: `src`, `load` with the first picture, `error` at its end, whose
+ * detail is the status of an answer that was no stream, else 0; `missed` when a successor came to nothing. */
 export class MovingPicture extends EventTarget {
   /**
    * @param {(picture: Blob, headers: Map<string, string>) => Promise<void>} draw headers: of the part, names in lower case
@@ -18,21 +21,33 @@ export class MovingPicture extends EventTarget {
     this.naturalWidth = 0; // as of an <img>: more than 0 once a picture is there
     this.address = "";
     this.drawing = false;
-    /** @type {{picture: Blob, headers: Map<string, string>} | null} */
+    /** @type {{picture: Blob, headers: Map<string, string>, reading: import("./flow.js").Reading} | null} */
     this.newest = null;
-    /** @type {AbortController | null} */
-    this.reading = null;
+    const tell = (/** @type {string} */ kind) => (/** @type {number} */ status, /** @type {string} */ address) =>
+      this.dispatchEvent(new CustomEvent(kind, { detail: { status, address } }));
+    this.flow = new Flow((reading) => new Parts((picture, headers) => this.take({ picture, headers, reading })), {
+      onOpen: () => {},
+      onOver: tell("error"),
+      onMissed: tell("missed"),
+    });
   }
 
   /** @param {string} address */
   set src(address) {
     this.removeAttribute("src");
     this.address = address;
-    this.read((this.reading = new AbortController()));
+    this.flow.open(address);
   }
 
   get src() {
     return this.address;
+  }
+
+  /** Go on with the pictures of another address, from its first on. @param {string} address */
+  succeed(address) {
+    if (!this.address) return;
+    this.address = address;
+    this.flow.succeed(address);
   }
 
   /** @param {string} name */
@@ -46,39 +61,23 @@ export class MovingPicture extends EventTarget {
     this.address = "";
     this.newest = null;
     this.naturalWidth = 0;
-    this.reading?.abort();
-    this.reading = null;
+    this.flow.close();
   }
 
-  /** @param {AbortController} reading */
-  async read(reading) {
-    try {
-      const answer = await fetch(this.address, { signal: reading.signal, cache: "no-store", referrerPolicy: "no-referrer" });
-      if (!answer.ok || !answer.body) throw new Error(`answered ${answer.status}`);
-      const body = answer.body.getReader();
-      const parts = new Parts((picture, headers) => this.take(picture, headers, reading));
-      for (;;) {
-        const { done, value } = await body.read();
-        if (done) throw new Error("ended");
-        parts.add(value);
-      }
-    } catch {
-      reading.abort();
-      if (this.reading === reading) this.dispatchEvent(new Event("error"));
-    }
-  }
-
-  /** @param {Blob} picture @param {Map<string, string>} headers @param {AbortController} reading */
-  async take(picture, headers, reading) {
-    this.newest = { picture, headers };
+  /** @param {{picture: Blob, headers: Map<string, string>, reading: import("./flow.js").Reading}} part */
+  async take(part) {
+    this.newest = part;
     if (this.drawing) return;
     this.drawing = true;
-    while (this.newest && this.reading === reading) {
-      const part = this.newest;
+    while (this.newest) {
+      const { picture, headers, reading } = this.newest;
       this.newest = null;
+      if (!this.flow.isRead(reading)) continue;
       try {
-        await this.drawPart(part.picture, part.headers);
-        if (this.reading === reading && !this.naturalWidth) {
+        await this.drawPart(picture, headers);
+        if (!this.flow.isRead(reading)) continue;
+        this.flow.shown(reading);
+        if (!this.naturalWidth) {
           this.naturalWidth = 1;
           this.dispatchEvent(new Event("load"));
         }

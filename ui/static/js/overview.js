@@ -1,5 +1,9 @@
 /** The mesh as the server knows it: heard as it changes, while somebody looks. */
 
+import { call } from "./calls.js";
+import { at } from "./root.js";
+import { signedIn } from "./signing.js";
+
 const TOGETHER = 60; // ms within which changes are shown together
 const SILENCE = 20_000; // ms without a word of the server, which speaks every second, and of large meshes every ten
 const BREATH = 2; // seconds for which a broken connection is nothing to speak of: the browser makes another
@@ -15,6 +19,16 @@ const AGAIN = 2000; // ms until the next try where the browser gives up by itsel
 
 /** @type {Record<string, "node_id" | "session_id">} */
 const IDS = { nodes: "node_id", sessions: "session_id" };
+
+/** Whether the server does not know us any more; then the page says so. */
+async function isSignedOut() {
+  try {
+    await call("GET", "/api/me");
+    return false;
+  } catch (error) {
+    return /** @type {import("./calls.js").Refused} */ (error).status === 401;
+  }
+}
 
 /** The overview that came with the page. @returns {Overview} */
 function first() {
@@ -102,6 +116,7 @@ export function watchOverview(onChange) {
       heard = performance.now();
       lostSince = 0;
       isFirst = false;
+      signedIn();
       take(JSON.parse(event.data));
       soon();
     });
@@ -117,16 +132,19 @@ export function watchOverview(onChange) {
     events?.close();
     if (document.hidden) return; // a hidden tab costs nothing; it hears all again when it is seen
     heard = performance.now();
-    events = new EventSource("/api/events");
+    events = new EventSource(at("/api/events"));
     on("snapshot", (data) => known.whole(data));
     on("node", (data) => known.change("nodes", data));
     on("session", (data) => known.change("sessions", data));
     on("vitals", (data) => known.vitals(data));
     on("registry", ({ now: _, ...data }) => (known.rest = { ...known.rest, ...data }));
     on("mesh", ({ preserving }) => (known.rest = { ...known.rest, preserving }));
-    events.onerror = () => {
+    events.onerror = async () => {
       lost();
-      if (events?.readyState === EventSource.CLOSED) again = window.setTimeout(open, AGAIN);
+      if (events?.readyState !== EventSource.CLOSED) return;
+      events = null;
+      if (await isSignedOut()) lostSince = 0; // which is said; it goes on when the page is looked at anew
+      else again = window.setTimeout(open, AGAIN);
     };
   }
 

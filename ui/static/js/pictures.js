@@ -7,6 +7,7 @@
 
 import { Painting } from "./painting.js";
 import { NoPicture, load, loadPlain, unreadable } from "./still.js";
+import { isRefusal, onAddresses } from "./tickets.js";
 
 const PACE = 550; // ms between two pictures: enough to see movement
 const SLOWEST = 2000; // ms, the same on a machine that does not keep up
@@ -41,6 +42,7 @@ const sight = new IntersectionObserver(
   { rootMargin: "80px" },
 );
 document.addEventListener("visibilitychange", pump);
+onAddresses(pump);
 document.addEventListener("fullscreenchange", () => {
   alone = document.fullscreenElement === document.documentElement ? null : document.fullscreenElement;
   pump();
@@ -59,7 +61,10 @@ function pump() {
       timer = window.setTimeout(onTime, one.due - now);
       return;
     }
-    if (total < AT_ONCE && (underWay.get(one.origin) ?? 0) < AT_A_NODE) one.turn();
+    const address = one.where?.address(one.view);
+    if (!address) continue; // it has been asked for: the next turn comes with it
+    const { origin } = new URL(address);
+    if (total < AT_ONCE && (underWay.get(origin) ?? 0) < AT_A_NODE) one.turn(address, origin);
   }
 }
 
@@ -86,8 +91,10 @@ export class Pictures {
     this.painting = new Painting(canvas);
     this.frame = /** @type {HTMLElement} */ (canvas.parentElement);
     this.tell = tell;
-    this.address = "";
-    this.origin = "";
+    /** @type {import("./tickets.js").Addresses | null} */
+    this.where = null;
+    /** @type {import("./tickets.js").View} */
+    this.view = "image_url";
     this.plain = false;
     this.seen = false;
     this.rest = 0; // ms between two pictures at least; Infinity while somebody else draws
@@ -103,15 +110,21 @@ export class Pictures {
   }
 
   /**
-   * Where the pictures are; "" for nowhere.
-   * @param {string} address
+   * Where the pictures are; null for nowhere.
+   * @param {import("./tickets.js").Addresses | null} where
+   * @param {import("./tickets.js").View} [view]
    * @param {boolean} [plain] it allows no reading by pages of elsewhere, so pictures come without stamps
    */
-  aim(address, plain = false) {
+  aim(where, view = "image_url", plain = false) {
     this.plain = plain;
-    if (address === this.address) return;
-    this.address = address;
-    this.origin = address && new URL(address).origin;
+    if (where === this.where && view === this.view) return;
+    this.where = where;
+    this.view = view;
+    this.anew();
+  }
+
+  /** Another node has them now. */
+  anew() {
     this.failures = this.usual = this.due = 0;
     this.request?.abort();
     this.request = null;
@@ -135,26 +148,27 @@ export class Pictures {
 
   isWanted() {
     const covered = alone !== null && !alone.contains(this.frame);
-    return Boolean(this.address) && this.seen && !covered && this.rest !== Number.POSITIVE_INFINITY;
+    return this.where !== null && this.seen && !covered && this.rest !== Number.POSITIVE_INFINITY;
   }
 
   leave() {
     sight.unobserve(this.frame);
     all.delete(this);
-    this.aim("");
+    this.aim(null);
   }
 
-  async turn() {
+  /** @param {string} address @param {string} origin its server */
+  async turn(address, origin) {
     const began = performance.now();
     const request = (this.request = new AbortController());
-    const { origin, patience } = this;
+    const { patience, where } = this;
     const deadline = window.setTimeout(() => request.abort("late"), patience);
     count(origin, 1);
     /** @type {import("./still.js").Stamps | null} */
     let stamps = null;
     let trouble = null;
     try {
-      stamps = await this.load(request.signal);
+      stamps = await this.load(address, request.signal);
     } catch (error) {
       trouble = error instanceof NoPicture ? error : unreadable();
     }
@@ -168,23 +182,25 @@ export class Pictures {
       const steps = trouble?.kind === "unreached" ? RETRY_UNREACHED : RETRY;
       const pause = trouble ? steps[Math.min(this.failures, steps.length) - 1] : Math.max(pace, this.rest, took / SHARE);
       this.due = trouble ? began + took + pause : began + pause;
+      if (trouble && isRefusal(trouble.status)) where?.refused(address);
       if (trouble) this.tell.onTrouble(trouble);
       else if (stamps) this.tell.onPicture(stamps);
     }
     pump();
   }
 
-  url() {
-    const url = new URL(this.address);
+  /** @param {string} address */
+  url(address) {
+    const url = new URL(address);
     const wanted = this.frame.clientWidth * Math.min(window.devicePixelRatio, 2);
     url.searchParams.set("width", String(WIDTHS.find((width) => width >= wanted * 0.85) ?? WIDTHS[WIDTHS.length - 1]));
     url.searchParams.set("quality", QUALITY);
     return url;
   }
 
-  /** @param {AbortSignal} signal */
-  async load(signal) {
-    const { picture, stamps } = await (this.plain ? loadPlain : load)(this.url(), signal);
+  /** @param {string} address @param {AbortSignal} signal */
+  async load(address, signal) {
+    const { picture, stamps } = await (this.plain ? loadPlain : load)(this.url(address), signal);
     await this.draw(picture, signal);
     return stamps;
   }

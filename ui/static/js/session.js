@@ -20,6 +20,7 @@ import { Stage } from "./session/stage.js";
 import { ofSession, paint } from "./state.js";
 import { watchStats } from "./session/stats.js";
 import { isNumber, milliseconds, rate, sentence } from "./words.js";
+import { at } from "./root.js";
 
 const DRAW = 250; // ms between two drawings of the numbers: they change with every frame
 const LATE = 3000; // ms for which a list may be older than what this page has been told of a move
@@ -59,9 +60,9 @@ class SessionPage {
   }
 
   start() {
-    listPrograms(this.parts.lines, this.id);
+    listPrograms(this.parts, this.id);
     watchOverview((overview) => this.hear(overview));
-    watchStats(this.parts, this.id, () => !this.over);
+    watchStats(this.parts, this.stage.where, () => !this.over);
     window.setInterval(() => this.drawNumbers(), DRAW);
     everySecond((at) => this.second(at));
   }
@@ -141,8 +142,7 @@ class SessionPage {
     this.paintState();
     parts.stop.disabled = overview.stale;
     const camera = overview.nodes.find((node) => node.node_id === found.camera);
-    // One of the original's cameras lets no page of elsewhere read its pictures.
-    this.stage.update(found, camera?.url && !camera.original ? `${camera.url}/stream.jpg` : "");
+    this.stage.update(found, camera);
     this.stage.start();
   }
 
@@ -157,7 +157,7 @@ class SessionPage {
     document.title = `${title} · Fogline`;
     setAttribute(parts.live, "aria-label", t("What {what} finds on {camera}, live", names));
     setText(parts.node, found.node_name ?? t("none yet"));
-    if (found.node) setAttribute(parts.node, "href", `/nodes#${encodeURIComponent(found.node)}`);
+    if (found.node) setAttribute(parts.node, "href", at(`/nodes#${encodeURIComponent(found.node)}`));
     else parts.node.removeAttribute("href");
     show(parts.served, true);
   }
@@ -208,7 +208,7 @@ class SessionPage {
       await stopSession(this.id);
       this.over = true;
       this.stage.stop();
-      window.location.assign("/");
+      window.location.assign(at("/"));
     } catch (error) {
       this.refusal = sentence(/** @type {Error} */ (error).message);
       this.parts.stop.disabled = false;

@@ -1,7 +1,10 @@
 /** The cameras page: what cameras there are, and adding, changing and removing them. */
 
 import { showBanner } from "./banner.js";
+import { t } from "./i18n.js";
 import "./keys.js";
+import { can } from "./me.js";
+import { note } from "./notes.js";
 import { watchOverview } from "./overview.js";
 import { CameraDialog } from "./sources/dialog.js";
 import { SourceList } from "./sources/list.js";
@@ -25,7 +28,9 @@ const list = new SourceList(/** @type {HTMLElement} */ (document.getElementById(
 for (const part of ["add", "add-first"]) list.parts[part].addEventListener("click", () => dialog.open());
 
 function openIfAsked() {
-  if (window.location.hash === ADD) dialog.open();
+  if (window.location.hash !== ADD) return;
+  if (can("operate")) dialog.open();
+  else note(t("Adding cameras needs the role operator."), { tone: "warn" });
 }
 
 watchOverview((overview) => {

@@ -7,12 +7,15 @@ import { t } from "./i18n.js";
  *   the node did not say */
 /** @typedef {{picture: Blob | HTMLImageElement, stamps: Stamps}} Answer */
 
-/** Why there is no picture. kind: `unreached` no answer, `silent` none in time, `refused` another answer. */
+const NODE_AWAY = 502; // of the dashboard, which could not reach the node for this page
+
+/** Why there is no picture. kind: `unreached` no answer, `silent` none in time, `refused` another answer, of `status`. */
 export class NoPicture extends Error {
-  /** @param {string} words @param {"unreached" | "silent" | "refused"} kind */
-  constructor(words, kind) {
+  /** @param {string} words @param {"unreached" | "silent" | "refused"} kind @param {number} [status] */
+  constructor(words, kind, status = 0) {
     super(words);
     this.kind = kind;
+    this.status = status;
   }
 }
 
@@ -29,7 +32,7 @@ export async function load(url, signal) {
   let answer;
   let picture;
   try {
-    answer = await fetch(url, { signal, cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer" });
+    answer = await fetch(url, { signal, cache: "no-store", referrerPolicy: "no-referrer" });
     if (answer.ok) picture = await answer.blob();
   } catch {
     if (signal.aborted) throw late();
@@ -37,7 +40,8 @@ export async function load(url, signal) {
   }
   if (!picture) {
     const problem = await answer.json().catch(() => null);
-    throw new NoPicture(problem?.detail ?? t("The node answered {status}", { status: answer.status }), "refused");
+    const words = problem?.detail ?? t("The node answered {status}", { status: answer.status });
+    throw new NoPicture(words, answer.status === NODE_AWAY ? "unreached" : "refused", answer.status);
   }
   const age = Number.parseFloat(answer.headers.get("X-Age-Ms") ?? "");
   return {

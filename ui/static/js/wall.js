@@ -3,7 +3,10 @@
 import { showBanner } from "./banner.js";
 import { partsOf, setText, show } from "./dom.js";
 import { letDrag } from "./wall/drag.js";
+import { t } from "./i18n.js";
 import { onKey } from "./keys.js";
+import { can } from "./me.js";
+import { note } from "./notes.js";
 import { LAYOUTS } from "./wall/layout.js";
 import { watchOverview } from "./overview.js";
 import { Palette } from "./wall/palette.js";
@@ -12,6 +15,7 @@ import { StartDialog } from "./wall/start.js";
 import { beginAtOnce, end } from "./wall/starting.js";
 import { Tiles } from "./wall/tiles.js";
 import { whereToStart } from "./words.js";
+import { at } from "./root.js";
 
 const parts = partsOf(/** @type {HTMLElement} */ (document.getElementById("wall")));
 const help = /** @type {HTMLDialogElement} */ (document.getElementById("keys"));
@@ -39,7 +43,7 @@ const palette = new Palette(parts, tiles, {
 
 /** @param {import("./wall/places.js").Place | undefined} place */
 function startOn(place) {
-  if (place && isReachable(place) && tiles.overview && !tiles.overview.stale) dialog.open({ camera: String(place.camera.node_id) });
+  if (can("operate") && place && isReachable(place) && tiles.overview && !tiles.overview.stale) dialog.open({ camera: String(place.camera.node_id) });
 }
 
 /** @param {Element} element */
@@ -113,7 +117,7 @@ onKey("Enter", (event) => {
   const place = tiles.current?.place;
   if (!place || isPressed(event)) return;
   event.preventDefault();
-  if (place.session) window.location.assign(`/s/${encodeURIComponent(place.session.session_id)}`);
+  if (place.session) window.location.assign(at(`/s/${encodeURIComponent(place.session.session_id)}`));
   else startOn(place);
 });
 onKey("f", () => tiles.current && fullScreen(tiles.current.root));
@@ -128,8 +132,9 @@ function startAsAsked() {
   const camera = asked.get("start") ?? undefined;
   const algorithm = asked.get("algorithm") ?? undefined;
   if (!camera && !algorithm) return;
-  window.history.replaceState(null, "", "/"); // reloading the page is no new wish
-  dialog.open({ camera, algorithm, node: asked.get("node") ?? undefined });
+  window.history.replaceState(null, "", at("/")); // reloading the page is no new wish
+  if (can("operate")) dialog.open({ camera, algorithm, node: asked.get("node") ?? undefined });
+  else note(t("Starting an algorithm needs the role operator."), { tone: "warn" });
 }
 
 let asked = false;

@@ -36,6 +36,23 @@ export function clock(at) {
   return then.toDateString() === new Date().toDateString() ? time : `${DAY.format(then)}, ${time}`;
 }
 
+const WHOLE = new Intl.DateTimeFormat(language === "en" ? "en-GB" : language, { dateStyle: "medium", timeStyle: "long" });
+
+/** Day, time and zone. @param {number} at Unix seconds */
+export function whole(at) {
+  return WHOLE.format(new Date(at * 1000));
+}
+
+/** How long ago that was. @param {number} at Unix seconds */
+export function ago(at) {
+  return t("{time} ago", { time: duration(Date.now() / 1000 - at) });
+}
+
+/** How long it is until then. @param {number} at Unix seconds */
+export function until(at) {
+  return duration(at - Date.now() / 1000);
+}
+
 /** @param {(string | null | undefined | false | 0)[]} facts */
 export function joined(facts) {
   return facts.filter(Boolean).join(" · ");

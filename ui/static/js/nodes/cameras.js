@@ -42,6 +42,7 @@ function draw(parts, camera, now, registry, hosts) {
   setText(parts.name, nameOf(camera));
   const standing = ofNode(camera);
   paint(parts.state, parts.word, standing);
+  show(parts.unauthenticated, Boolean(camera.unauthenticated));
   const remedy = remedyOf(camera, registry);
   const clock = clockOf(camera);
   const why = remedy

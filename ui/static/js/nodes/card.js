@@ -56,6 +56,7 @@ export class NodeCard {
     const { parts } = this;
     const standing = ofNode(node);
     paint(parts.state, parts.word, this.draining.standing ?? standing);
+    show(parts.unauthenticated, Boolean(node.unauthenticated));
     const remedy = remedyOf(node, around.registry);
     // What "full" and "draining" mean, the slots and the line beside the button show.
     const told = remedy || !standing.reason || node.state === "full" || node.state === "draining";

@@ -3,6 +3,7 @@
 import { setAttribute, setText, show, stamp } from "../dom.js";
 import { t } from "../i18n.js";
 import { reconcile } from "../keyed.js";
+import { can } from "../me.js";
 import { joined } from "../words.js";
 
 /** @typedef {import("./crossings.js").Chip} Chip */
@@ -15,7 +16,7 @@ import { joined } from "../words.js";
  * @param {boolean} away nothing can be started
  */
 export function drawCell(cell, chips, row, column, away) {
-  const offer = !away && chips.length === 0 && row?.startable && column.free > 0;
+  const offer = can("operate") && !away && chips.length === 0 && row?.startable && column.free > 0;
   reconcile(
     cell,
     /** @type {(Chip | null)[]} */ (offer ? [null] : chips),

@@ -1,7 +1,8 @@
 /** How another computer joins: the commands with an address under which it finds the registry. */
 
-import { partsOf, setText } from "../dom.js";
+import { partsOf, setText, show } from "../dom.js";
 import { t } from "../i18n.js";
+import { locked } from "../me.js";
 import { whereToStart } from "../words.js";
 import { offerCopy } from "./copying.js";
 
@@ -10,6 +11,11 @@ const COMMANDS = {
   compute: "./fogline compute --registry",
   camera: "./fogline camera --source 0 --registry",
 };
+
+/** Whether only this computer can be meant. @param {string | undefined} address */
+export function isLocal(address) {
+  return Boolean(address) && URL.canParse(String(address)) && LOCAL.test(new URL(String(address)).hostname);
+}
 
 /**
  * The registry's address as other computers see it: a dashboard beside its registry knows it as this computer's own, and
@@ -32,7 +38,9 @@ export class Joining {
 
   /** @param {string} registry the registry's address as other computers see it */
   render(registry) {
-    for (const [name, command] of Object.entries(COMMANDS)) setText(partsOf(this.parts[name])["copy-text"], `${command} ${registry}`);
+    const more = locked ? " --host 0.0.0.0 --join-token TOKEN" : "";
+    for (const [name, command] of Object.entries(COMMANDS)) setText(partsOf(this.parts[name])["copy-text"], `${command} ${registry}${more}`);
+    show(this.parts.token, locked);
     setText(this.parts.where, t("To be run where Fogline is installed, {where}.", { where: whereToStart(registry) }));
   }
 }

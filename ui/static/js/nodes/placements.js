@@ -5,6 +5,7 @@
 
 import { t } from "../i18n.js";
 import { ofSession } from "../state.js";
+import { at } from "../root.js";
 
 /** @param {any} node how people call it */
 export const nameOf = (node) => String(node.FriendlyName || node.name || node.host_name || node.node_id);
@@ -40,7 +41,7 @@ export class Placements {
 export const cameraOf = (session) => String(session.camera_name || session.camera);
 
 /** @param {any} session */
-export const addressOf = (session) => `/s/${encodeURIComponent(session.session_id)}`;
+export const addressOf = (session) => at(`/s/${encodeURIComponent(session.session_id)}`);
 
 /** How a session does, in one word; one that runs and gives nothing has a problem. @param {any} session */
 export function wordOf(session) {

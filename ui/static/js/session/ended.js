@@ -3,7 +3,9 @@
 import { startSession } from "../calls.js";
 import { partsOf, say, setText, show } from "../dom.js";
 import { t } from "../i18n.js";
+import { can } from "../me.js";
 import { sentence } from "../words.js";
+import { at } from "../root.js";
 
 /**
  * @param {any} last the session as it was known last; null when there is none
@@ -21,13 +23,13 @@ export function showEnded(last, what, reason) {
   setText(words, reason ? `${sentence(reason)}.` : "");
   show(root, true);
   show(again, Boolean(last));
-  (last ? again : title).focus();
+  (last && can("operate") ? again : title).focus();
   again.addEventListener("click", async () => {
     again.disabled = true;
     say(problem, null);
     try {
       const made = await startSession(wishOf(last));
-      window.location.assign(`/s/${encodeURIComponent(made.session_id)}`);
+      window.location.assign(at(`/s/${encodeURIComponent(made.session_id)}`));
     } catch (error) {
       say(problem, sentence(/** @type {Error} */ (error).message));
       again.disabled = false;

@@ -1,13 +1,15 @@
 /** Lines with which other programs open a session, to copy. */
 
-import { setAttribute, setText, speak, stamp } from "../dom.js";
+import { setAttribute, setText, show, speak, stamp } from "../dom.js";
 import { t } from "../i18n.js";
+import { locked } from "../me.js";
+import { at } from "../root.js";
 
 const SHOWN = 1500; // ms for which a copied line says so
 
 /** @param {string} session @returns {[string, string][]} */
 function lines(session) {
-  const base = `${window.location.origin}/sessions/${encodeURIComponent(session)}`;
+  const base = `${window.location.origin}${at(`/sessions/${encodeURIComponent(session)}`)}`;
   return [
     [t("Stream (MJPEG)"), `${base}/stream`],
     [t("Newest picture"), `${base}/snapshot`],
@@ -22,21 +24,22 @@ function lines(session) {
   ];
 }
 
-/** @param {HTMLElement} container @param {string} session */
-export function listPrograms(container, session) {
+/** @param {import("../dom.js").Parts} parts @param {string} session */
+export function listPrograms(parts, session) {
+  show(parts["key-hint"], locked);
   for (const [name, text] of lines(session)) {
-    const { root, parts } = stamp("program-line");
-    setText(parts.name, name);
-    setText(parts.text, text);
-    setAttribute(parts.text, "aria-label", `${name}: ${text}`);
-    setAttribute(parts.copy, "aria-label", t("Copy: {name}", { name }));
-    parts.copy.addEventListener("click", async () => {
-      const copied = await copy(text, parts.text);
+    const { root, parts: line } = stamp("program-line");
+    setText(line.name, name);
+    setText(line.text, text);
+    setAttribute(line.text, "aria-label", `${name}: ${text}`);
+    setAttribute(line.copy, "aria-label", t("Copy: {name}", { name }));
+    line.copy.addEventListener("click", async () => {
+      const copied = await copy(text, line.text);
       speak(copied ? t("{name} copied", { name }) : t("Press Ctrl and C to copy"));
       root.classList.toggle("copied", copied);
       window.setTimeout(() => root.classList.remove("copied"), SHOWN);
     });
-    container.append(root);
+    parts.lines.append(root);
   }
 }
 

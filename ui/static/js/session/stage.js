@@ -9,6 +9,7 @@ import { LiveStream } from "../livestream.js";
 import { MovingPicture } from "../mjpeg.js";
 import { Overlay } from "../overlay.js";
 import { Painting } from "../painting.js";
+import { addressesOf } from "../tickets.js";
 import { sentence } from "../words.js";
 
 const COVER = 400; // ms without pictures after which the page says so: a planned move is over before
@@ -29,14 +30,16 @@ export class Stage {
     this.flowing = false;
     /** @type {any} */
     this.session = null;
-    this.camera = ""; // the address of its own stream
+    this.where = addressesOf("sessions", id);
+    /** @type {import("../tickets.js").Addresses | null} of the camera, when it has a stream that can be shown */
+    this.camera = null;
     this.trouble = "";
     this.verdict = ""; // what the registry made of it that no pictures come
     this.covering = 0;
     this.overlay = new Overlay(parts.boxes);
     const painting = new Painting(parts.live);
     this.picture = new MovingPicture((picture) => painting.draw(picture));
-    this.stream = new LiveStream(this.picture, id, {
+    this.stream = new LiveStream(this.picture, this.where, {
       onFrame: (detections) => {
         if (!parts.boxes.hidden) this.overlay.draw(detections);
         tell.onFrame(detections);
@@ -62,11 +65,15 @@ export class Stage {
   /**
    * What the registry says now.
    * @param {any} session
-   * @param {string} camera the address of the camera's own stream; "" when it has none
+   * @param {any} node the camera's, when there is one
    */
-  update(session, camera) {
+  update(session, node) {
     const moved = this.session && session.token !== this.session.token;
     this.session = session;
+    this.where.placed(`${session.token} ${session.node}`, session.token);
+    // One of the original's cameras lets no page of elsewhere read its pictures.
+    const camera = node?.url && !node.original ? addressesOf("cameras", String(node.node_id)) : null;
+    camera?.placed(String(node.url));
     if (camera !== this.camera) {
       this.camera = camera;
       this.choosePictures();
@@ -131,10 +138,10 @@ export class Stage {
 
   /** Pictures from the camera itself with boxes drawn here, or the node's own with boxes in them. */
   choosePictures() {
-    const here = this.parts.overlay.checked && this.camera !== "";
+    const here = this.parts.overlay.checked && this.camera !== null;
     show(this.parts.boxes, here);
     this.overlay.clear();
-    this.stream.show(here ? this.camera : `/sessions/${encodeURIComponent(this.id)}/stream`);
+    this.stream.show(here ? this.camera : null);
   }
 
   rememberOverlay() {

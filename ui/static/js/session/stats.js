@@ -1,12 +1,13 @@
 /** Where a session's frames and their time go: the node's own numbers, once a second while somebody looks at them. */
 
-import { getStats } from "../calls.js";
 import { setText, show, stamp } from "../dom.js";
 import { language, n, t } from "../i18n.js";
 import { reconcile } from "../keyed.js";
+import { isRefusal } from "../tickets.js";
 import { milliseconds, rate } from "../words.js";
 
 const PERIOD = 1000; // ms
+const PATIENCE = 5000; // ms
 
 /** What each stage is, in the order in which a frame meets them. @type {[string, string, string][]} */
 const STAGES = [
@@ -34,8 +35,8 @@ const DROPPED = {
  *   dropped: Record<string, number>, stages: Record<string, Times>}} Stats
  */
 
-/** @param {import("../dom.js").Parts} parts @param {string} session @param {() => boolean} wanted */
-export function watchStats(parts, session, wanted) {
+/** @param {import("../dom.js").Parts} parts @param {import("../tickets.js").Addresses} where of the session @param {() => boolean} wanted */
+export function watchStats(parts, where, wanted) {
   let seen = false;
   let timer = 0;
   async function ask() {
@@ -44,7 +45,7 @@ export function watchStats(parts, session, wanted) {
     if (!seen || !wanted()) return;
     if (!document.hidden) {
       try {
-        draw(parts, /** @type {Stats} */ (await getStats(session)));
+        draw(parts, await read(where));
         parts.stats.classList.remove("old");
       } catch {
         parts.stats.classList.add("old"); // no node serves it now; the picture says why
@@ -56,6 +57,16 @@ export function watchStats(parts, session, wanted) {
     seen = entries[entries.length - 1].isIntersecting;
     if (seen && !timer) ask();
   }).observe(parts.stats);
+}
+
+/** @param {import("../tickets.js").Addresses} where @returns {Promise<Stats>} */
+async function read(where) {
+  const address = where.address("stats_url");
+  if (!address) throw new Error("no node serves it now");
+  const answer = await fetch(address, { cache: "no-store", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(PATIENCE) });
+  if (isRefusal(answer.status)) where.refused(address);
+  if (!answer.ok) throw new Error(`the node answered ${answer.status}`);
+  return answer.json();
 }
 
 /** @param {import("../dom.js").Parts} parts @param {Stats} stats */

@@ -4,6 +4,7 @@ import { addCamera, changeCamera } from "../calls.js";
 import { partsOf, say, setText, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { note } from "../notes.js";
+import { sentence } from "../words.js";
 import { Candidates } from "./candidates.js";
 import { CameraForm } from "./form.js";
 import { TestPicture } from "./test_picture.js";
@@ -25,6 +26,7 @@ export class CameraDialog {
     /** @type {"" | "testing" | "saving"} */
     this.busy = "";
     this.tried = ""; // the source that is tried, while nothing else is typed
+    this.turn = 0; // answers to what was asked before the last turn are about another camera
     const { parts } = this;
     parts.close.addEventListener("click", () => dialog.close());
     parts.cancel.addEventListener("click", () => dialog.close());
@@ -44,19 +46,27 @@ export class CameraDialog {
       this.save();
     });
     dialog.addEventListener("close", () => {
-      this.trial.end();
-      this.picture.stop();
-      this.candidates.clear();
-      this.form.clear(); // the password too
-      this.tried = "";
+      if (dialog.open) return; // browsers say it a frame later, when somebody may have opened it again
+      this.forget();
       onClose();
     });
+  }
+
+  /** Keep nothing of what was tried and typed, the password too. */
+  forget() {
+    this.turn += 1;
+    this.busy = "";
+    this.trial.end();
+    this.picture.stop();
+    this.candidates.clear();
+    this.form.clear();
+    this.tried = "";
   }
 
   /** @param {any} [camera] the added one to change; a new one without */
   open(camera = null) {
     if (!this.overview || this.dialog.open) return;
-    this.busy = "";
+    this.forget();
     this.form.render(this.overview);
     this.form.fill(camera, this.overview);
     this.dialog.showModal();
@@ -102,6 +112,7 @@ export class CameraDialog {
     if (!this.form.complete(false)) return;
     say(this.parts.problem, null);
     this.busy = "testing";
+    const { turn } = this;
     const wish = this.form.wish();
     this.tried = wish.source;
     this.draw();
@@ -110,10 +121,9 @@ export class CameraDialog {
       await this.trial.begin({ ...wish, name: wish.name || t("Test") });
       if (!this.dialog.open) await this.trial.end();
     } catch (error) {
-      this.form.refused(error);
+      if (turn === this.turn) this.form.refused(error);
     }
-    this.busy = "";
-    this.draw();
+    this.rest(turn);
   }
 
   async save() {
@@ -121,20 +131,28 @@ export class CameraDialog {
     say(this.parts.problem, null);
     this.busy = "saving";
     this.draw();
+    const { turn } = this;
     const { changing } = this.form;
     const wish = this.form.wish();
     try {
       if (changing) await changeCamera(changing.camera_id, wish);
       else await this.add(wish);
-      this.dialog.close();
+      if (turn === this.turn) this.dialog.close();
       const words = changing ? t("{name} is saved.", { name: wish.name }) : t("{name} is added.", { name: wish.name });
       const waits = this.hostless;
       note(waits ? t("{name} is saved. It waits for a camera host.", { name: wish.name }) : words, {
         tone: waits ? "warn" : "ok",
       });
     } catch (error) {
-      this.form.refused(error);
+      if (turn === this.turn) this.form.refused(error);
+      else note(sentence(/** @type {Error} */ (error).message), { tone: "bad" });
     }
+    this.rest(turn);
+  }
+
+  /** What was asked in this turn is answered. @param {number} turn */
+  rest(turn) {
+    if (turn !== this.turn) return;
     this.busy = "";
     this.draw();
   }

@@ -6,7 +6,9 @@ import { reconcile } from "../keyed.js";
 import { camerasOf, KINDS } from "./known.js";
 import { paint } from "../state.js";
 import { Pictures } from "../pictures.js";
+import { addressesOf } from "../tickets.js";
 import { isNumber, joined, rate, sentence, whereToStart } from "../words.js";
+import { at } from "../root.js";
 
 const PERIOD = 2000; // ms between two pictures: enough to know the place by
 const DEMO = "demo:"; // an address that says nothing
@@ -100,6 +102,7 @@ class Row {
     setAttribute(parts.edit, "aria-label", t("Edit {name}", { name }));
     setAttribute(parts.remove, "aria-label", t("Remove {name}", { name }));
     paint(parts.state, parts.word, standing);
+    show(parts.unauthenticated, Boolean(node?.unauthenticated));
     show(parts.usual, standing.tone !== "bad");
     show(parts.none, standing.tone === "bad");
     setAttribute(parts.reason, "data-tone", standing.tone);
@@ -114,10 +117,12 @@ class Row {
     show(parts.own, !added);
     parts.edit.disabled = parts.remove.disabled = overview.stale;
     this.drawSessions(camera, overview);
-    const url = String(added?.url ?? node?.url ?? "").replace(/\/$/, "");
+    const url = String(added?.url ?? node?.url ?? "");
     const there = Boolean(url) && node && node.state !== "dead";
     if (!there) this.pictured(false);
-    this.pictures.aim(there ? `${url}/image.jpg` : "", Boolean(node?.original));
+    const where = there ? addressesOf("cameras", camera.id) : null;
+    this.pictures.aim(where, "image_url", Boolean(node?.original));
+    if (where?.placed(url)) this.pictures.anew();
   }
 
   /** @param {KnownCamera} camera @param {import("../overview.js").Overview} overview */
@@ -132,7 +137,7 @@ class Row {
       },
       ({ parts }, session) => {
         const algorithm = String(overview.algorithms.find((one) => one.id === session.algorithm)?.name ?? session.algorithm);
-        parts.link.href = `/s/${encodeURIComponent(session.session_id)}`;
+        parts.link.href = at(`/s/${encodeURIComponent(session.session_id)}`);
         setText(parts.link, algorithm);
         setAttribute(parts.link, "aria-label", t("{algorithm} on {camera}", { algorithm, camera: name }));
         setText(parts.node, session.node_name ? t("on {name}", { name: String(session.node_name) }) : "");

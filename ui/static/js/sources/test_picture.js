@@ -3,6 +3,7 @@
 import { say, setAttribute, setText, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { Pictures } from "../pictures.js";
+import { addressesOf } from "../tickets.js";
 import { isNumber, joined, rate, sentence } from "../words.js";
 
 /** What to do about a reason, by the words that camera hosts use. @type {[RegExp, string][]} */
@@ -51,8 +52,9 @@ export class TestPicture {
       this.unreached = "";
     }
     this.redraw = () => this.render(camera, overview);
-    const url = String(camera?.url ?? "").replace(/\/$/, "");
-    this.pictures.aim(url && `${url}/image.jpg`);
+    const where = camera?.url ? addressesOf("cameras", id) : null;
+    this.pictures.aim(where);
+    if (where?.placed(`${camera.url} ${camera.revision}`)) this.pictures.anew();
     const node = overview.nodes.find((one) => one.node_id === id);
     const works = Boolean(camera) && this.signal === null;
     const reason = works || !camera ? "" : this.reasonOf(camera);
@@ -77,7 +79,7 @@ export class TestPicture {
   /** Look no more. */
   stop() {
     this.redraw = () => {};
-    this.pictures.aim("");
+    this.pictures.aim(null);
     this.id = "";
   }
 }

@@ -6,6 +6,7 @@ import { paint } from "../state.js";
 import { sentence } from "../words.js";
 import { factsOf } from "./facts.js";
 import { isReachable, titleOf } from "./places.js";
+import { at } from "../root.js";
 
 /** @typedef {import("./places.js").Place} Place */
 /**
@@ -49,6 +50,7 @@ export function drawFace(parts, place, sight) {
     session ? t("What {algorithm} finds on {camera}", { algorithm, camera: name }) : t("Live picture of {camera}", { camera: name }),
   );
   paint(parts.state, parts.word, standing);
+  show(parts.unauthenticated, Boolean(camera?.unauthenticated));
   drawFacts(parts.facts, factsOf(place, sight.seen));
   say(parts.reason, standing.tone !== "ok" && !covered ? standing.reason && sentence(standing.reason) : null);
   show(parts.cover, covered);
@@ -63,7 +65,7 @@ function offer(parts, place, title, usable) {
   show(parts.start, !session && isReachable(place) && usable);
   show(parts.stop, Boolean(session) && usable);
   show(parts.open, Boolean(session));
-  const address = session ? `/s/${encodeURIComponent(session.session_id)}` : "";
+  const address = session ? at(`/s/${encodeURIComponent(session.session_id)}`) : "";
   for (const link of [parts.open, parts.title]) {
     if (address) setAttribute(link, "href", address);
     else link.removeAttribute("href");

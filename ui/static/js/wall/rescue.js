@@ -11,7 +11,7 @@ const INTERVALS = 4; // of what is usual: who watches a slow stream, or a slow n
 const PAUSE = 1000; // ms between two moves; doubles with each that brought no picture, so that nothing is tossed about
 const MOST = 3; // moves in vain: then it is not the nodes that are to blame
 
-/** Servers that have given this page a picture. Of others it may be the way there that is broken: a page that reaches no
+/** Nodes that have given this page a picture. Of others it may be the way there that is broken: a page that reaches no
  * node must not move everybody's sessions from one to the next. @type {Set<string>} */
 const proven = new Set();
 
@@ -33,9 +33,9 @@ export class Rescue {
     this.pictures = this.unreached = 0;
   }
 
-  /** @param {string} origin of the server that gave it */
-  pictured(origin) {
-    proven.add(origin);
+  /** @param {string} node that gave it */
+  pictured(node) {
+    proven.add(node);
     this.pictures += 1;
     this.unreached = this.inVain = 0;
   }
@@ -46,12 +46,12 @@ export class Rescue {
     return Math.max(PATIENCE, INTERVALS * usual, fps > 0 ? (INTERVALS * 1000) / fps : START);
   }
 
-  /** Whether it is the node that is gone. @param {import("../still.js").NoPicture} trouble @param {string} origin */
-  isDue({ kind }, origin) {
+  /** Whether it is the node that is gone. @param {import("../still.js").NoPicture} trouble @param {string} node */
+  isDue({ kind }, node) {
     this.unreached = kind === "unreached" ? this.unreached + 1 : 0;
     const gone = kind === "silent" || this.unreached >= UNREACHED;
     const tooSoon = this.inVain > 0 && performance.now() - this.askedAt < PAUSE * 2 ** this.inVain;
-    return gone && !tooSoon && this.inVain < MOST && proven.has(origin) && this.token > 0 && this.asked !== this.token;
+    return gone && !tooSoon && this.inVain < MOST && proven.has(node) && this.token > 0 && this.asked !== this.token;
   }
 
   /**

@@ -55,6 +55,7 @@ export class StartDialog {
     this.overview = overview;
     if (!this.dialog.open) return;
     this.fillCameras();
+    this.algorithm ||= this.usual(); // the first compute node has come while somebody waits
     this.draw();
   }
 
@@ -71,7 +72,7 @@ export class StartDialog {
   fillCameras() {
     const { camera: select } = this.parts;
     const cameras = this.overview ? camerasOf(this.overview).filter(({ node }) => node && node.state !== "dead") : [];
-    const wanted = cameras.map(({ id, name }) => [id, name]);
+    const wanted = cameras.map(({ id, name, node }) => [id, node.unauthenticated ? t("{name} (unauthenticated)", { name }) : name]);
     const present = [...select.options].map((option) => [option.value, option.text]);
     if (JSON.stringify(wanted) === JSON.stringify(present)) return;
     const { value } = select;

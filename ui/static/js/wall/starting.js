@@ -5,6 +5,7 @@ import { t } from "../i18n.js";
 import { note } from "../notes.js";
 import { titleOf } from "./places.js";
 import { sentence } from "../words.js";
+import { at } from "../root.js";
 
 /** @typedef {Parameters<typeof startSession>[0]} Wish */
 
@@ -15,7 +16,7 @@ import { sentence } from "../words.js";
  */
 export async function begin(wish, { undo = false } = {}) {
   const made = await startSession(wish);
-  const link = { text: t("Open"), href: `/s/${encodeURIComponent(made.session_id)}` };
+  const link = { text: t("Open"), href: at(`/s/${encodeURIComponent(made.session_id)}`) };
   if (made.node_name) {
     const why = String(made.why ?? "").replace(`${made.node_name}: `, "");
     const text = why ? t("Runs on {node}: {why}", { node: made.node_name, why }) : t("Runs on {node}", { node: made.node_name });

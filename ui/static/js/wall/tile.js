@@ -11,6 +11,7 @@ import { MovedLine } from "./moved.js";
 import { Pictures } from "../pictures.js";
 import { isReachable } from "./places.js";
 import { Rescue } from "./rescue.js";
+import { addressesOf } from "../tickets.js";
 
 const COVER = 400; // ms without pictures after which a tile says so: a planned move is over before
 const LATE = 3000; // ms for which a list may be older than what this page was told of a move
@@ -76,6 +77,7 @@ export class Tile {
       this.rescue.follow(place.session);
       if (!place.session.node) this.lack(t("Waiting for a node …"));
     }
+    if (this.follow()) this.pictures.anew();
     this.aim();
     this.move();
     this.draw();
@@ -94,22 +96,39 @@ export class Tile {
   placedAnew() {
     this.movedAt = performance.now();
     this.trouble = ""; // of the placement before
+    this.pictures.anew();
     if (this.motion instanceof SessionMotion) this.motion.moved();
   }
 
   aim() {
     const { session, camera } = this.place;
     if (session) {
-      this.pictures.aim(session.session_id === this.stopping ? "" : (session.snapshot_url ?? ""));
+      const gone = !session.node || session.session_id === this.stopping;
+      this.pictures.aim(gone ? null : this.where, "snapshot_url");
       this.pictures.patience = this.rescue.patience(this.pictures.usual, session.fps);
     } else {
       const gone = !camera?.url || camera.state === "dead";
-      this.pictures.aim(gone ? "" : `${this.cameraUrl()}/image.jpg`, Boolean(camera?.original));
+      this.pictures.aim(gone ? null : this.where, "image_url", Boolean(camera?.original));
     }
   }
 
-  cameraUrl() {
-    return String(this.place.camera?.url ?? "").replace(/\/$/, "");
+  /** Where the camera itself is; null while nothing runs it. */
+  get cameraWhere() {
+    const { camera } = this.place;
+    return camera?.url ? addressesOf("cameras", String(camera.node_id)) : null;
+  }
+
+  /** Where the pictures of this place are. */
+  get where() {
+    const { session } = this.place;
+    return session ? addressesOf("sessions", String(session.session_id)) : this.cameraWhere;
+  }
+
+  /** Tell where the lists say that they are now; whether a camera is elsewhere. */
+  follow() {
+    const { session, camera } = this.place;
+    if (session) this.where?.placed(`${session.token} ${session.node}`, session.token);
+    return this.cameraWhere?.placed(`${camera.url} ${camera.boot_id ?? ""}`) && !session;
   }
 
   // --- in motion while it is selected and seen
@@ -132,28 +151,29 @@ export class Tile {
     const wanted = this.selected && this.pictures.seen && !(session && session.session_id === this.stopping);
     // One of the original's cameras lets no page of elsewhere read its pictures.
     const here = session && recall("overlay") === "yes" && isReachable(this.place) && !camera.original;
-    const boxes = here ? `${this.cameraUrl()}/stream.jpg` : "";
+    const boxes = here ? this.cameraWhere : null;
     let of = "";
-    if (wanted && session) of = `${session.session_id} ${boxes}`;
-    else if (wanted && isReachable(this.place) && camera.url && !camera.original) of = `${camera.url} ${camera.boot_id}`;
+    if (wanted && session) of = `${session.session_id} ${boxes ? camera.url : ""}`;
+    else if (wanted && isReachable(this.place) && camera.url && !camera.original) of = `${camera.url} ${camera.boot_id ?? ""}`;
     if (of === this.motionOf) return;
     this.stopMotion();
     this.motionOf = of;
     if (of) this.startMotion(boxes);
   }
 
-  /** @param {string} boxes where the camera's own stream is, when this browser draws */
+  /** @param {import("../tickets.js").Addresses | null} boxes where the camera itself is, when this browser draws */
   startMotion(boxes) {
     const { session } = this.place;
+    const where = /** @type {import("../tickets.js").Addresses} */ (this.where);
     if (!session) {
-      this.motion = new CameraMotion(this.pictures, this.cameraUrl(), {
+      this.motion = new CameraMotion(this.pictures, where, {
         onFrame: (signal) => this.flow(signal),
         onTrouble: () => this.pictures.slow(0),
       });
       return;
     }
     this.meter.reset();
-    this.motion = new SessionMotion(this.pictures, session.session_id, boxes, {
+    this.motion = new SessionMotion(this.pictures, where, boxes, {
       onFrame: (detections) => this.found(detections),
       onFlow: () => this.flow(null),
       onTrouble: (words) => {
@@ -206,7 +226,7 @@ export class Tile {
   /** @param {import("../still.js").Stamps} stamps */
   pictured({ signal, age, objects }) {
     if (this.place.session) {
-      this.rescue.pictured(this.pictures.origin);
+      this.rescue.pictured(this.where?.node ?? "");
       this.seen = { ...this.seen, age, objects: objectsOf(objects) };
       this.aim();
     }
@@ -225,7 +245,7 @@ export class Tile {
   /** @param {import("../still.js").NoPicture} trouble */
   lacking(trouble) {
     const { session } = this.place;
-    if (session && this.rescue.isDue(trouble, this.pictures.origin)) this.haveMoved();
+    if (session && this.rescue.isDue(trouble, this.where?.node ?? "")) this.haveMoved();
     this.lack(trouble.message);
   }
 

@@ -3,6 +3,7 @@
 import { setText, show } from "../dom.js";
 import { n, t } from "../i18n.js";
 import { reconcile } from "../keyed.js";
+import { can } from "../me.js";
 import { gridOf, keepLayout, lastLayout, pageSize } from "./layout.js";
 import { Order } from "./order.js";
 import { isMeant, isReachable, placesOf } from "./places.js";
@@ -60,8 +61,9 @@ export class Tiles {
     if (!shown.some(({ key }) => key === this.selected)) {
       this.selected = (shown.find((place) => place.session || isReachable(place)) ?? shown[0])?.key ?? "";
     }
-    if (this.held) for (const place of shown) this.tiles.get(place.key)?.update(place, !overview.stale);
-    else this.place(shown, !overview.stale);
+    const usable = can("operate") && !overview.stale;
+    if (this.held) for (const place of shown) this.tiles.get(place.key)?.update(place, usable);
+    else this.place(shown, usable);
     for (const [key, tile] of this.tiles) tile.select(key === this.selected);
     this.tellPage(pages, from, shown.length);
     this.fit();
