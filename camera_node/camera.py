@@ -30,6 +30,7 @@ from mesh.limits import MAX_SIDE, MAX_TEXT
 from mesh.machine import Machine
 from mesh.manifest import CameraManifest, dump
 from mesh.node_door import guard_of
+from mesh.reach import Reach
 from mesh.service import install, readable
 from mesh.stream import Broadcast
 from mesh.wire import Beat, Load
@@ -81,12 +82,14 @@ class Camera:
         self._ended = threading.Lock()  # held from the first `stop` on
         self._broadcast = Broadcast()
         self._variants = Variants(self._broadcast, metrics)
+        self._reach = Reach(settings.advertise, identity.node_id)
         self.membership = Membership(
             client,
             identity.node_id,
             self._manifest,
             self._beat,
             joining=house.enrolment,
+            settle=self._reach.settle,
         )
         self._capture: Capture | NoCapture = NoCapture() if kind.kind == NONE else self._make_capture()
         self._streams = Streams(self._broadcast, self._variants, house.audience, self._stopping.is_set)
@@ -123,6 +126,7 @@ class Camera:
             metrics=self._metrics.registry,
             guard=guard_of(self._house.enrolment, doors.CAMERA, self._identity.node_id),
             request=request,
+            node_id=self._identity.node_id,
         )
         app.after_request(readable)
         return app
@@ -185,7 +189,7 @@ class Camera:
     def _manifest(self) -> dict[str, Any]:
         view = self._capture.view
         source = self._settings.source
-        common = common_fields(self._identity, self._house.machine, self._settings, self._house.port)
+        common = common_fields(self._identity, self._house.machine, self._settings, self._house.port, self._reach.url)
         return dump(
             CameraManifest(
                 kind="camera",

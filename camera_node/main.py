@@ -27,7 +27,7 @@ def run(settings: CameraSettings) -> None:
         require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
     port = settings.port or free_port(settings.host, CAMERA_PORT)
     identity = claim(settings.data, "camera", settings.name or kind.name)
-    logs.configure(settings.log, service="camera", node=identity.name)
+    logs.configure(settings.log, service="camera", node=identity.name, site=settings.site)
     logs.logger(__name__).info("camera node starts", host=settings.host, port=port, source=kind.shown)
     serve(
         lambda: CameraService(settings, kind, identity, port),

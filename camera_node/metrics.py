@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 
+from mesh import machine_metrics
 from mesh.stream import Outflow
 
 # Seconds. A thumbnail takes half a millisecond, 4K on a small computer a quarter of a second.
@@ -40,6 +41,7 @@ class ProcessMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, hosted: Callable[[], float]) -> None:
+        machine_metrics.add(registry)
         self.evicted = Counter(
             "fogline_camera_viewers_evicted",
             "Viewers that were cut because they took nothing for ten seconds",

@@ -45,11 +45,12 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
 
 @click.command()
 def check() -> None:
-    """Lint, format and types."""
+    """Lint, format, types, and known vulnerabilities in what the images install."""
     for command in (
         (sys.executable, "-m", "ruff", "check", "."),
         (sys.executable, "-m", "ruff", "format", "--check", "."),
         (sys.executable, "-m", "mypy"),
+        (sys.executable, "deploy/advisories.py"),
     ):
         click.echo(f"$ {' '.join(command[1:]).removeprefix('-m ')}")
         code = _run(*command)

@@ -9,8 +9,10 @@ from typing import Any
 
 from cli.settings import (
     AskSettings,
+    BackupSettings,
     DiscoverSettings,
     DoctorSettings,
+    MqttSettings,
     SimulateSettings,
     StatusSettings,
     TokenSettings,
@@ -46,6 +48,8 @@ def markdown() -> str:
         ("token", TokenSettings),
         ("user", UserSettings),
         ("key, node, signing-key, audit", AskSettings),
+        ("backup, restore", BackupSettings),
+        ("mqtt", MqttSettings),
         ("simulate", SimulateSettings),
     ]
     return INTRODUCTION + "".join(f"\n## `{name}`\n{_table(cls)}" for name, cls in classes)

@@ -25,7 +25,7 @@ def key() -> None:
     multiple=True,
     required=True,
     help="what the key is for: view (lists and streams), detect (send pictures), operate (sessions, cameras, drains),"
-    " admin (everything); repeat for"
+    " admin (everything), metrics (figures and the list of what has some, for Prometheus, and nothing else); repeat for"
     " several",
 )
 @click.option(

@@ -30,8 +30,8 @@ ROLES = {
 }
 # Commands by their modules, in which they stand under their own names.
 MODULES = {
-    **{"audit": "cli.audit", "bench": "cli.checks", "check": "cli.checks", "key": "cli.key"},
-    **{"models": "cli.models"},
+    **{"audit": "cli.audit", "backup": "cli.backup", "bench": "cli.checks", "check": "cli.checks", "key": "cli.key"},
+    **{"models": "cli.models", "mqtt": "cli.mqtt", "restore": "cli.backup"},
     **{"node": "cli.node", "signing-key": "cli.node", "test": "cli.checks", "token": "cli.token", "user": "cli.user"},
 }
 

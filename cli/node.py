@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from cli import asking, listing
+from cli import asking, draining, listing
 from cli.options import from_settings
 from cli.settings import AskSettings
 from cli.times import moment
@@ -66,6 +66,55 @@ def chosen(enrolments: list[Enrolment], wanted: str) -> Enrolment:
         ids = ", ".join(one.node_id for one in named)
         raise Conflict(f"{len(named)} nodes are called {wanted!r}: name one by its id ({ids})")
     return named[0]
+
+
+@node.command()
+@click.argument("wanted", metavar="[NAME|ID]", required=False)
+@click.option("--here", is_flag=True, help="the nodes that run here with the folder --data, by their own keys")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    help="return when no session is left; after so long say which are, and why, and exit with 1",
+)
+@from_settings(AskSettings)
+def drain(settings: AskSettings, wanted: str | None, here: bool, seconds: float | None) -> None:
+    """Lets a node take no new sessions; those that it has move to others without a gap.
+
+    It ends when the node is started anew, or with `undrain`.
+    """
+    nodes = _meant(settings, wanted, here)
+    documents = [one.registry.drain(one.node_id) for one in nodes]
+    if settings.json:
+        listing.document(documents)
+    for one in nodes:
+        click.echo(f"{one.name} ({one.node_id}) takes no new sessions.", err=True)
+    if seconds is not None:
+        draining.wait(nodes, seconds)
+        click.echo("No session is left: it can be stopped.", err=True)
+
+
+@node.command()
+@click.argument("wanted", metavar="[NAME|ID]", required=False)
+@click.option("--here", is_flag=True, help="the nodes that run here with the folder --data, by their own keys")
+@from_settings(AskSettings)
+def undrain(settings: AskSettings, wanted: str | None, here: bool) -> None:
+    """Lets a node take sessions again."""
+    nodes = _meant(settings, wanted, here)
+    documents = [one.registry.drain(one.node_id, undo=True) for one in nodes]
+    if settings.json:
+        listing.document(documents)
+    for one in nodes:
+        click.echo(f"{one.name} ({one.node_id}) takes sessions again.", err=True)
+
+
+def _meant(settings: AskSettings, wanted: str | None, here: bool) -> list[draining.Node]:
+    if here == bool(wanted):
+        raise click.UsageError("name one node, by its name or id, or say --here")
+    if here:
+        return draining.here(settings)
+    return [draining.named(asking.registry(settings), str(wanted))]
 
 
 @click.group("signing-key")

@@ -56,6 +56,9 @@ class UpSettings:
     )
     compute: int = setting(1, "compute nodes to start", least=0, most=64)
     redis: str = setting("", "a Redis or Valkey to keep the mesh's state in; an embedded one when empty", metavar="URL")
+    site: str = setting(
+        "", "name of the place where this runs: in log lines, with figures, and as the label site", metavar="NAME"
+    )
     data: Path = setting(DATA, "folder for what must outlive a restart", metavar="DIR")
     log: str = setting(
         "auto",
@@ -131,6 +134,41 @@ class DiscoverSettings(AskSettings):
         "", "let this registry search its own network; when empty, the one of this machine is searched", metavar="URL"
     )
     seconds: float = setting(2, "seconds to wait for answers from the network", least=0.5, most=60)
+
+
+@dataclass(frozen=True)
+class MqttSettings(AskSettings):
+    """Where to speak MQTT, and of which mesh."""
+
+    broker: str = setting(
+        "", "address of the broker: mqtt://HOST, mqtt://USER@HOST:1883, or mqtts://USER@HOST for TLS", metavar="URL"
+    )
+    mqtt_password: str = setting(
+        "",
+        "password for the broker (better by its variable: every user of a machine can read a command line)",
+        metavar="PASSWORD",
+    )
+    mqtt_ca: str = setting(
+        "",
+        "with mqtts: the authority (PEM) that the broker's certificate is of; the system's when empty",
+        metavar="FILE",
+    )
+    topic: str = setting("fogline", "what every topic begins with; one for each mesh and broker", metavar="TOPIC")
+    site: str = setting("", "name of the place where this runs, such as plant-2: in log lines", metavar="NAME")
+    log: str = setting("auto", "log lines: json, text, or auto (text on a terminal)", choices=("auto", "json", "text"))
+    json: bool = False  # it shows no tables
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """Whose backup it is."""
+
+    redis: str = setting(
+        "",
+        "address of the registry's Redis or Valkey; when empty, the one in its data folder, whether it runs or not",
+        metavar="URL",
+    )
+    data: Path = setting(DATA, "data folder of the registry", metavar="DIR")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def plan(settings: UpSettings, sources: tuple[str, ...]) -> list[Service]:
     host, reach = settings.host, _reach(settings.host)
     scheme = _scheme(settings)
     registry = f"{scheme}://{_bracket(_local(host))}:{settings.registry_port}"
-    more = ("--tls",) if settings.tls else ()
+    more = (*(("--tls",) if settings.tls else ()), *(("--site", settings.site) if settings.site else ()))
     common = ("--host", host, "--access", settings.access, "--data", str(settings.data), "--log", "json", *more)
     legacy = ("--legacy-open",) if settings.legacy_open else ()
     authority = ("--ca", settings.ca, "--ca-key", settings.ca_key) if settings.ca else ()

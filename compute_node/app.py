@@ -17,6 +17,7 @@ from compute_node.metrics import Metrics
 from compute_node.offer import Offer
 from compute_node.pipelines import Pipelines
 from compute_node.routes import detect_routes, original_routes, session_routes
+from compute_node.session_metrics import SessionMetrics
 from compute_node.sessions import Sessions
 from compute_node.settings import ComputeSettings
 from compute_node.streams import Streams
@@ -32,6 +33,7 @@ from mesh.machine import this_machine
 from mesh.manifest import ComputeManifest, dump
 from mesh.node_door import guard_of
 from mesh.picture import MAX_BYTES
+from mesh.reach import Reach
 from mesh.service import install, readable
 from mesh.wire import Beat, Load
 
@@ -72,6 +74,7 @@ class ComputeService:
         self.fanout = Fanout(self._metrics.evicted.inc) if settings.fanout == "auto" else None
         audience = Audience(settings.threads, self.fanout, self._metrics.evicted.inc)
         self._streams = Streams(self._pipelines, self._sessions, audience, self._metrics, self._stopping.is_set)
+        self._reach = Reach(settings.advertise, identity.node_id)
         self._membership = Membership(
             self._client,
             identity.node_id,
@@ -80,6 +83,7 @@ class ComputeService:
             lambda reply: self._sessions.obey(reply.sessions, reply.unknown),
             cut_off=settings.cut_off,
             joining=self._enrolment,
+            settle=self._reach.settle,
         )
         self._scheduler = APScheduler()
 
@@ -96,6 +100,7 @@ class ComputeService:
             max_body=MAX_BYTES + FORM_OVERHEAD,
             guard=guard_of(self._enrolment, doors.COMPUTE),
             request=request,
+            node_id=self._identity.node_id,
         )
         app.after_request(readable)
         self._scheduler.init_app(app)
@@ -105,6 +110,7 @@ class ComputeService:
         self._metrics.slots.set(self._pipelines.slots)
         self._metrics.pipelines.set_function(lambda: len(self._pipelines.running()))
         self._metrics.slots_used.set_function(lambda: len(self._sessions) + self._direct())
+        self._metrics.registry.register(SessionMetrics(self._sessions.served))
         self._scheduler.add_job(
             "manifest", self._membership.renew, trigger="interval", seconds=MANIFEST_SECONDS, jitter=MANIFEST_JITTER
         )
@@ -192,7 +198,7 @@ class ComputeService:
         return dump(
             ComputeManifest(
                 kind="compute",
-                **common_fields(self._identity, self._machine, self._settings, self._port),
+                **common_fields(self._identity, self._machine, self._settings, self._port, self._reach.url),
                 accelerators=available(),
                 slots=self._pipelines.slots,
                 algorithm=entries,

@@ -20,7 +20,7 @@ def run(settings: ComputeSettings) -> None:
         require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
     port = settings.port or free_port(settings.host, COMPUTE_PORT)
     identity = claim(settings.data, "compute", settings.name or this_machine().host_name)
-    logs.configure(settings.log, service="compute", node=identity.name)
+    logs.configure(settings.log, service="compute", node=identity.name, site=settings.site)
     logs.logger(__name__).info("compute node starts", host=settings.host, port=port)
     serve(
         lambda: ComputeService(settings, identity, port),

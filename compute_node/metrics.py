@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from mesh import machine_metrics
+
 STAGES = ("decode", "queue", "inference", "draw", "encode", "send")
 """What a frame goes through; `queue` is the wait for a turn."""
 # Seconds. A stage takes from half a millisecond (drawing) to seconds (a large model on a small computer).
@@ -16,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        machine_metrics.add(self.registry)
         stage = Histogram(
             "fogline_compute_stage_seconds",
             "Time per frame and stage",

@@ -18,11 +18,12 @@ from typing import Any, Final, Literal, Protocol
 from mesh.errors import Forbidden, Unauthorized
 from mesh.settings import ServiceSettings
 
-Scope = Literal["view", "detect", "operate", "admin"]
+Scope = Literal["view", "detect", "operate", "admin", "metrics"]
 Role = Literal["viewer", "operator", "admin"]
 NodeKind = Literal["camera", "compute", "ui"]
 
-SCOPES: Final[tuple[Scope, ...]] = ("view", "detect", "operate", "admin")  # that a key may be given
+SCOPES: Final[tuple[Scope, ...]] = ("view", "detect", "operate", "admin", "metrics")  # that a key may be given
+# Not `metrics`: who may see the mesh may see its figures, and nodes of version 0.1 know no such scope.
 ALL_SCOPES: Final[frozenset[Scope]] = frozenset({"view", "detect", "operate", "admin"})
 ROLES: Final[Mapping[Role, frozenset[Scope]]] = {
     "viewer": frozenset({"view"}),
@@ -34,6 +35,7 @@ NEEDS: Final[Mapping[Scope, str]] = {
     "detect": "the role operator, or an API key with the scope detect",
     "operate": "the role operator, or an API key with the scope operate",
     "admin": "the role admin, or an API key with the scope admin",
+    "metrics": "the role viewer, or an API key with the scope metrics or view",
 }
 PRINCIPAL: Final = "fogline.principal"  # in the WSGI environment of a request that was let through
 FORWARDED: Final = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_REAL_IP", "HTTP_VIA")
@@ -57,8 +59,8 @@ class Principal:
     until: float | None = None
 
     def may(self, scope: Scope) -> bool:
-        """Whether this scope is among those of a person or a program."""
-        return scope in self.scopes
+        """Whether this scope is among those of a person or a program. Who may see the mesh may see its figures."""
+        return scope in self.scopes or (scope == "metrics" and "view" in self.scopes)
 
 
 LOCAL: Final = Principal("local", name="this machine", scopes=ALL_SCOPES)

@@ -32,6 +32,7 @@ from mesh.errors import (
     SetupProblem,
     Unauthorized,
 )
+from mesh.place import Place
 from mesh.proof import Call, target
 from mesh.wire import (
     Beat,
@@ -163,6 +164,10 @@ class RegistryClient:
     def introspect(self, request: IntrospectRequest) -> Introspection:
         """Whose this API key or sign-in is."""
         return self._call("POST", "/v1/introspect", Introspection, request, retries=0)
+
+    def say_place(self, place: Place) -> None:
+        """Say where a dashboard is, for who collects figures."""
+        self._send("POST", "/v1/targets", place, retries=0)
 
     # --- algorithms and sessions
 

@@ -17,6 +17,7 @@ from mesh.proof import Call
 
 ADMIN_KEY = Path("admin") / "key"  # in the registry's data folder: an API key for whoever may read that folder
 JOIN_TOKEN = Path("joining") / "token"  # in the same: a join token for nodes on the same machine
+METRICS_KEY = Path("monitoring") / "key"  # in the same: an API key with which Prometheus reads figures
 SETUP_LINK = Path("admin") / "setup-token"  # in the same, while nobody can sign in yet
 
 

@@ -1,7 +1,7 @@
 """The one table of who may call what. Every route of every service is here; tests go through it door by door.
 
-Scopes: viewers have `view`; operators `detect` and `operate` besides; admins everything. See
-mesh.access.Door.
+Scopes: viewers have `view`; operators `detect` and `operate` besides; admins everything. `metrics` is for programs that
+collect figures, and is contained in `view`. See mesh.access.Door.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ PUBLIC: Final = Door(public=True)
 VIEW: Final = Door(scope="view")
 OPERATE: Final = Door(scope="operate")
 ADMIN: Final = Door(scope="admin")
+METRICS: Final = Door(scope="metrics")
 READ: Final = Door(scope="view", nodes=ALL)  # the mesh as it is: people, and nodes which have to know
 
 COMMON: Final[Mapping[str, Door]] = {
     "GET /healthz": PUBLIC,
     "GET /readyz": PUBLIC,
-    "GET /metrics": VIEW,
+    "GET /metrics": METRICS,
     "GET /openapi.json": VIEW,
     "GET /docs": VIEW,
 }
@@ -41,6 +42,8 @@ REGISTRY: Final[Mapping[str, Door]] = {
     "POST /v1/nodes/<node_id>/drain": Door(scope="operate", nodes=NODES, own="node_id"),
     "POST /v1/nodes/<node_id>/undrain": Door(scope="operate", nodes=NODES, own="node_id"),
     "GET /v1/algorithms": READ,
+    "GET /v1/targets": METRICS,
+    "POST /v1/targets": Door(nodes=UI),  # a dashboard says where it is
     "POST /v1/sessions": OPERATE,
     "GET /v1/sessions": READ,
     "GET /v1/sessions/<session_id>": READ,

@@ -61,6 +61,8 @@ class Membership:
     threads. What is known of the machine and of its clock is added here, for every kind of node. obey: takes what the
     registry wants the node to serve; it is called from the beat's thread after every full beat, and before the lease is
     renewed. cut_off: `stop` or `serve`, see mesh.settings.NodeSettings. joining: how it gets into a locked mesh.
+    settle: hears around each manifest at which URL the node is listed (empty before the first one), and says whether
+    the manifest has changed by that: see mesh.reach.
 
     `start` begins a thread; `renew` (from any thread) sends the manifest at once; `stop` leaves. When the registry is
     away, the node goes on with what it does while it `holds` its lease, and joins when the registry returns.
@@ -76,9 +78,11 @@ class Membership:
         *,
         cut_off: str = "stop",
         joining: Joining | None = None,
+        settle: Callable[[str], bool] = lambda _url: False,
     ) -> None:
         self._client = client
         self._joining: Joining = joining or NeedNot()
+        self._settle_address = settle
         self._node_id = node_id
         self._manifest = manifest
         self._beat = beat
@@ -236,11 +240,14 @@ class Membership:
     def _register(self) -> None:
         self._renew_asked.clear()
         self._joining.require()
+        self._settle_address(self.address)
         manifest = self._manifest()
         sent_at = lease.now()
         answer = self._client.register(manifest)
         self._skew.heard(answer.now, sent_at, lease.now())
         self._joining.heard(answer.trust, answer.now)
+        if not self.address and self._settle_address(answer.url):
+            answer = self._client.register(self._manifest())
         self.address = answer.url
         if not self._registered or self._problem is not None:
             log.info("joined the mesh", registry=self._client.url, address=answer.url)

@@ -18,6 +18,7 @@ from mesh.errors import InvalidInput, SetupProblem
 from mesh.limits import MAX_LABELS
 from mesh.machine import Machine
 from mesh.manifest import SCHEMA, Labels, Name, Url
+from mesh.reach import WORDS, host_of, places
 from mesh.settings import NodeSettings
 from mesh.version import VERSION
 
@@ -39,10 +40,11 @@ class Identity:
 def check(settings: NodeSettings) -> None:
     """Refuse at the start what the registry would refuse again and again. Raises SetupProblem naming the setting."""
     addresses_of(settings.registry)
-    labels_of(settings.label)
+    labels_of(settings.label, settings.site)
+    left_open = places(settings.advertise) is not None
     for value, kind, option, words in (
         (settings.name, Name, "--name (FOGLINE_NAME)", "at most 200 characters, without < and > and line breaks"),
-        (settings.advertise or "http://x", Url, "--advertise (FOGLINE_ADVERTISE)", "write it as http://HOST:PORT"),
+        ("http://x" if left_open else settings.advertise or "http://x", Url, "--advertise (FOGLINE_ADVERTISE)", WORDS),
     ):
         try:
             codec.convert(value, kind)
@@ -50,8 +52,8 @@ def check(settings: NodeSettings) -> None:
             raise SetupProblem(f"{option} is {value!r:.60}: {words}") from None
 
 
-def labels_of(given: tuple[str, ...]) -> dict[str, str]:
-    """The labels that the settings give. Raises SetupProblem naming --label."""
+def labels_of(given: tuple[str, ...], site: str = "") -> dict[str, str]:
+    """The labels that the settings give, the site among them. Raises SetupProblem naming --label or --site."""
     option = "--label (FOGLINE_LABEL)"
     labels: dict[str, str] = {}
     for text in given:
@@ -61,6 +63,9 @@ def labels_of(given: tuple[str, ...]) -> dict[str, str]:
         if name in labels:
             raise SetupProblem(f"{option} gives {name!r:.60} twice: a label has one value")
         labels[name] = value
+    if site and "site" not in labels:
+        labels["site"] = site
+        option = "--site (FOGLINE_SITE) or " + option
     try:
         return codec.convert(labels, Labels)
     except InvalidInput as error:
@@ -104,8 +109,10 @@ def claim(data: Path, kind: str, name: str) -> Identity:
     raise SetupProblem(f"more than {_MAX_SIBLINGS} {kind} nodes are called {name!r}; give them --name (FOGLINE_NAME)")
 
 
-def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, port: int) -> dict[str, Any]:
-    """The fields of a manifest that every kind of node has."""
+def common_fields(
+    identity: Identity, machine: Machine, settings: NodeSettings, port: int, reached: str | None
+) -> dict[str, Any]:
+    """The fields of a manifest that every kind of node has. reached: where, as mesh.reach found it out."""
     return {
         "schema": SCHEMA,
         "node_id": identity.node_id,
@@ -115,12 +122,12 @@ def common_fields(identity: Identity, machine: Machine, settings: NodeSettings, 
         "FriendlyName": identity.name,
         "ip_address": address_of(settings.advertise, settings.registry),
         "port": port,
-        "advertise_url": settings.advertise or _secured(settings, port),
+        "advertise_url": reached or _secured(settings, port),
         "version": VERSION,
         "ram": machine.ram,
         "cpu": machine.cpu,
         "cores": machine.cores,
-        "labels": labels_of(settings.label),
+        "labels": labels_of(settings.label, settings.site),
     }
 
 
@@ -146,8 +153,8 @@ def address_towards(host: str, port: int) -> str:
 def address_of(advertised: str, registry: str) -> str:
     """The IP address (or host) that a manifest gives: the advertised one's, else the one that faces the registry (the
     first one of several), else the one that faces other networks."""
-    if advertised:
-        return urlsplit(advertised).hostname or ""
+    if host_of(advertised):
+        return host_of(advertised)
     addresses = addresses_of(registry)
     if not addresses:
         return address_towards(ELSEWHERE, 9)

@@ -32,15 +32,17 @@ def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
     return event
 
 
-def configure(style: str = "auto", *, service: str, node: str | None = None, level: int = logging.INFO) -> None:
-    """Send every log record of this process to standard error, in `style`, marked with `service` and `node`: by
-    these lines from many machines are told apart. node: what people call the node; the host's name when it is None.
+def configure(
+    style: str = "auto", *, service: str, node: str | None = None, site: str = "", level: int = logging.INFO
+) -> None:
+    """Send every log record of this process to standard error, in `style`, marked with `service`, `node` and `site`:
+    by these lines from many machines are told apart. node: what people call the node; the host's name when it is None.
     """
     structlog.contextvars.clear_contextvars()
     as_text = style == "text" or (style == "auto" and sys.stderr.isatty())
-    marks = {"service": service, "node": node or socket.gethostname()}
+    marks = {"service": service, "node": node or socket.gethostname(), "site": site}
     if as_text:  # for somebody who looks at one machine
-        marks = {name: mark for name, mark in (("service", service), ("node", node)) if mark}
+        marks = {name: mark for name, mark in (("service", service), ("node", node), ("site", site)) if mark}
 
     def mark(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         for key, value in marks.items():

@@ -17,6 +17,7 @@ from mesh.errors import FoglineError
 from mesh.limits import MAX_JSON_BYTES
 from mesh.logs import logger
 from mesh.openapi import Answer, operation
+from mesh.reach import NODE_ID
 from mesh.throttle import Throttle
 from mesh.version import VERSION
 
@@ -60,18 +61,20 @@ def install(
     max_body: int = MAX_JSON_BYTES,
     guard: Guard,
     request: Any,
+    node_id: str = "",
 ) -> None:
     """Give `app` its common routes, its error answers and its guard. Call it after the service's own routes.
 
     ready: None when the service can serve, else why not. max_body: bytes of a request's body at most. request: the
-    framework's present request.
+    framework's present request. node_id: of the node that this is; /healthz tells it, so that who asks at an address
+    learns whether it leads to the node that is meant.
     """
     Info("fogline_build", "Version of this service", registry=metrics).info({"version": VERSION, "service": title})
     app.config["MAX_CONTENT_LENGTH"] = max_body
 
     @operation("Is the process alive?", {200: Answer("It is")})
     def healthz() -> Reply:
-        return json_reply({"status": "ok", "version": VERSION})
+        return json_reply({"status": "ok", "version": VERSION}, headers={NODE_ID: node_id} if node_id else None)
 
     @operation("Can it serve?", {200: Answer("It can"), 503: Answer("Not yet, and why", media=PROBLEM)})
     def readyz() -> Reply:

@@ -146,6 +146,12 @@ class ServiceSettings:
         metavar="DIR",
     )
     log: str = setting("auto", "log lines: json, text, or auto (text on a terminal)", choices=("auto", "json", "text"))
+    site: str = setting(
+        "",
+        "name of the place where this runs, such as plant-2: it is in every log line and with every figure, and"
+        " sessions may ask for it as the label site",
+        metavar="NAME",
+    )
     threads: int = setting(64, "threads that answer requests", least=4, most=1024)
 
 
@@ -162,7 +168,9 @@ class NodeSettings(ServiceSettings):
     name: str = setting("", "name that people see; chosen from the host's name or the source when empty")
     advertise: str = setting(
         "",
-        "address at which other machines reach this node; the registry uses the one that it sees when empty",
+        "address at which other machines reach this node; the registry uses the one that it sees when empty; with a"
+        " range of ports (http://10.20.0.14:8000-8003) the node finds the one that leads to it, and without a host"
+        " (http://:8000-8003) the registry says which address it sees",
         metavar="URL",
     )
     join_token: str = setting(

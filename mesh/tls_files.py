@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -13,6 +12,7 @@ from mesh import tls
 from mesh.errors import SetupProblem
 from mesh.keys import private_file
 from mesh.logs import logger
+from mesh.reach import host_of
 
 LEAST: Final = datetime.timedelta(days=30)  # that a certificate must have left at a start
 log = logger(__name__)
@@ -25,7 +25,7 @@ class TlsFiles:
     def __init__(self, identity: Path, node_id: str, advertised: str) -> None:
         self.certificate = tls.Certificate(identity.with_suffix(".tls.pem"), identity.with_suffix(".tls.key"))
         self._node_id = node_id
-        self._advertised = urlsplit(advertised).hostname or ""
+        self._advertised = host_of(advertised)
         self._key: bytes | None = None
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Flask, request
 from prometheus_client import CollectorRegistry
 
+from mesh import machine_metrics
 from mesh.access import Guard, is_loopback, is_open
 from mesh.audience import Audience
 from mesh.errors import RegistryAway
@@ -24,7 +25,7 @@ from registry.documents import Documents
 from registry.jobs import Jobs
 from registry.listing import Snapshots
 from registry.memory.store import MemoryStore
-from registry.metrics import Datagrams, RedisErrors, StoreCollector, Watching
+from registry.metrics import Datagrams, RedisErrors, Watching
 from registry.mirror import Mirror
 from registry.nodes import Nodes
 from registry.pacing import Pacing, Tempo
@@ -38,11 +39,13 @@ from registry.routes import nodes as node_routes
 from registry.routes import originals as original_routes
 from registry.routes import people as people_routes
 from registry.routes import sessions as session_routes
+from registry.routes import targets as target_routes
 from registry.routes import tickets as ticket_routes
 from registry.routes.noting import noting
 from registry.sessions import Sessions
 from registry.settings import IN_MEMORY, RegistrySettings
 from registry.store import Store
+from registry.store_metrics import StoreCollector
 from registry.watch import Watch
 
 
@@ -52,6 +55,7 @@ class RegistryService:
 
     def __init__(self, settings: RegistrySettings, store: Store | None = None) -> None:
         metrics = CollectorRegistry()
+        machine_metrics.add(metrics)
         redis_errors = RedisErrors(metrics)
         allowed = checked(settings.allowed_networks)
         self._store = store or _store(settings, redis_errors)
@@ -83,6 +87,7 @@ class RegistryService:
                 camera_routes.blueprint(cameras, snapshots, note),
                 event_routes.blueprint(self._watch),
                 discovered_routes.blueprint(Discovery(snapshots)),
+                target_routes.blueprint(house.places, snapshots, may_speak=house.guard.may_speak),
                 original_routes.blueprint(nodes, snapshots, house.joined),
                 people_routes.blueprint(house.people, house.keys, house.audit, house.bearers, settings),
                 joining_routes.blueprint(house.trust, house.tokens, house.enrolments, house.bearers, note),
@@ -94,7 +99,7 @@ class RegistryService:
         # As Flask wants middleware put around it.
         self._app.wsgi_app = behind(self._app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
         self._announcer = Announcer(settings, self._store.secret)
-        self._jobs = Jobs(self._app, self._store, snapshots, cameras, self._dial_back)
+        self._jobs = Jobs(self._app, self._store, snapshots, cameras, self._dial_back, say_place=house.places.say)
 
     def application(self) -> Flask:
         return self._app

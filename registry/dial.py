@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from functools import partial
@@ -10,16 +11,18 @@ from urllib.parse import unquote, urlsplit
 
 from mesh import tls
 from mesh.networks import Networks, Outside, Pinned, connect
+from mesh.reach import NODE_ID
 
 SECONDS = 2.0  # for connection and answer together: a LAN needs milliseconds
 ANSWER_BYTES = 2048  # the head is all that is read
 REFUSED = "connection refused"  # its host is there, and nothing listens: the node has ended
 HERE = Networks(loopback=True)  # of a mesh on one machine
+_NODE = re.compile(rb"\r\n%b:[ \t]*([^\r\n]*?)[ \t]*(?:\r\n|$)" % NODE_ID.encode(), re.IGNORECASE)
 
 
-def dial_once(url: str, networks: Networks = HERE) -> str | None:
-    """None when a node answers 200 at `{url}/healthz` within SECONDS, else why not, in words.
-    Follows no redirect, and connects to no address outside `networks`."""
+def dial_once(url: str, networks: Networks = HERE, node_id: str = "") -> str | None:
+    """None when the node `node_id` (or one that does not say who it is) answers 200 at `{url}/healthz` within SECONDS,
+    else why not, in words. Follows no redirect, and connects to no address outside `networks`."""
     deadline = time.monotonic() + SECONDS
     try:
         target = target_of(url)
@@ -29,13 +32,13 @@ def dial_once(url: str, networks: Networks = HERE) -> str | None:
             plain.settimeout(max(0.001, deadline - time.monotonic()))
             if target.secure:
                 with tls.context().wrap_socket(plain, server_hostname=target.host) as secured:
-                    return _ask(secured, target.request, deadline)
-            return _ask(plain, target.request, deadline)
+                    return _ask(secured, target.request, deadline, node_id)
+            return _ask(plain, target.request, deadline, node_id)
     except (OSError, ValueError, Outside) as error:
         return reason_of(error)
 
 
-def _ask(connection: socket.socket, request: bytes, deadline: float) -> str | None:
+def _ask(connection: socket.socket, request: bytes, deadline: float, node_id: str) -> str | None:
     connection.sendall(request)
     answer = b""
     while not is_enough(answer):
@@ -44,7 +47,7 @@ def _ask(connection: socket.socket, request: bytes, deadline: float) -> str | No
         if not chunk:
             break
         answer += chunk
-    return verdict(answer)
+    return verdict(answer, node_id)
 
 
 class Target(NamedTuple):
@@ -78,15 +81,17 @@ def is_enough(answer: bytes) -> bool:
     return b"\r\n\r\n" in answer or len(answer) >= ANSWER_BYTES
 
 
-def verdict(answer: bytes) -> str | None:
-    """What the head of the answer says: None for 200."""
+def verdict(answer: bytes, node_id: str) -> str | None:
+    """What the head of the answer says: None for 200 by the node that is meant, or by one that says no id."""
     head = answer.partition(b"\r\n\r\n")[0]
     words = head.split(b"\r\n", 1)[0].split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
         return "what answers there is no web server"
     if words[1] != b"200":
         return f"/healthz answered {words[1].decode('latin-1')[:3]}"
-    return None
+    answering = _NODE.search(head)
+    other = node_id and answering is not None and answering[1].decode("latin-1") != node_id
+    return "another node answers there" if other else None
 
 
 def reason_of(error: Exception) -> str:

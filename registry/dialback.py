@@ -222,7 +222,7 @@ class DialBack:
         chunk = connection.recv(ANSWER_BYTES)
         dial.answer += chunk
         if not chunk or is_enough(dial.answer):
-            self._finish(dial, verdict(dial.answer))
+            self._finish(dial, verdict(dial.answer, dial.node_id))
 
     def _give_up(self) -> None:
         """End the dials that have had their time."""
@@ -261,7 +261,7 @@ class DialBack:
             if self._slow.get(asked.node_id) is not asked:
                 continue  # it was asked for anew since
             try:
-                problem = dial_once(asked.url, self._networks)
+                problem = dial_once(asked.url, self._networks, asked.node_id)
             except Exception as error:  # as above
                 log.exception("dialling failed", url=asked.url)
                 problem = reason_of(error)

@@ -13,6 +13,7 @@ from flask_apscheduler import APScheduler
 
 from mesh.errors import RegistryAway
 from mesh.logs import logger
+from mesh.place import SAY_SECONDS
 from registry.cameras import Cameras
 from registry.dialback import DialBack
 from registry.listing import Snapshots
@@ -37,7 +38,10 @@ class Jobs:
         snapshots: Snapshots,
         cameras: Cameras,
         dial_back: DialBack,
+        *,
+        say_place: Callable[[], None],
     ) -> None:
+        """say_place: tells the other registries where this one is."""
         self._store = store
         self._dial_back = dial_back
         self._me = uuid.uuid4().hex
@@ -56,6 +60,7 @@ class Jobs:
             ("dial-back", dial_back.look_for_due, DUE_SECONDS),
             ("snapshot", snapshots.keep_warm, WARM_SECONDS),
             ("cameras", cameras.keep_warm, WARM_SECONDS),
+            ("place", say_place, SAY_SECONDS),
         ):
             self._scheduler.add_job(id=name, func=self._quietly(work), trigger="interval", seconds=seconds)
 

@@ -20,7 +20,7 @@ def run(settings: RegistrySettings) -> None:
     Raises SetupProblem when the port is taken, Redis's address is none, Valkey cannot run here, or several processes
     are to share one memory.
     """
-    logs.configure(settings.log, service="registry")
+    logs.configure(settings.log, service="registry", site=settings.site)
     require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
     certificate = certificate_of(settings)
     if certificate is not None:  # who joins must know the authority first: announced addresses are plain ones

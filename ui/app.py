@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask, request
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from mesh import machine_metrics
 from mesh.access import Guard, is_open
 from mesh.audience import Audience
 from mesh.enrolment import enrol
@@ -24,6 +25,7 @@ from ui.overview import Overview
 from ui.pages import asset_routes, page_routes
 from ui.people_api import people_routes
 from ui.people_pages import people_page_routes
+from ui.presence import Presence
 from ui.relay import Relay, relay_routes
 from ui.rendering import Renderer
 from ui.security import protect
@@ -86,6 +88,7 @@ class UiService:
     def __init__(self, settings: UiSettings, identity: Identity) -> None:
         self._proxies = settings.trusted_proxies
         metrics = CollectorRegistry()
+        machine_metrics.add(metrics)
         up = Gauge("fogline_ui_registry_up", "Whether the registry answered last time (1 or 0)", registry=metrics)
         reads = Counter("fogline_ui_registry_reads", "Readings of the registry's lists", ["outcome"], registry=metrics)
 
@@ -100,6 +103,7 @@ class UiService:
             lambda: self._audience.count
         )
         self._enrolment = enrol(settings, "ui", identity, open=is_open(settings))
+        self._presence = Presence(self._enrolment.registry(TIMEOUT), identity.node_id, settings)
         self._sign_ins = SignIns(self._enrolment.registry(TIMEOUT))
         self._overview = Overview(self._enrolment.registry(LISTS_TIMEOUT), self._audience, on_read)
         access = Access(self._enrolment.registry(TIMEOUT), self._sign_ins, lambda: not self._enrolment.locked)
@@ -122,8 +126,10 @@ class UiService:
     def start(self) -> None:
         """Nothing runs until somebody looks, but what joins the mesh and says where this is."""
         self._enrolment.start()
+        self._presence.start()
 
     def stop(self) -> None:
+        self._presence.stop()
         self._enrolment.stop()
         self._sign_ins.close()
         self._overview.close()

@@ -16,7 +16,7 @@ def run(settings: UiSettings) -> None:
     """Serve until told to stop. Raises SetupProblem when the port is taken, the registry's address is no URL or the
     data folder cannot be written."""
     require_port(settings.host, settings.port, "--port (FOGLINE_PORT)")
-    logs.configure(settings.log, service="ui")
+    logs.configure(settings.log, service="ui", site=settings.site)
     RegistryClient(settings.registry)  # a wrong address is said here, before gunicorn starts
     logs.logger(__name__).info("dashboard starts", host=settings.host, port=settings.port, registry=settings.registry)
     identity = claim(settings.data, "ui", "dashboard")

@@ -24,7 +24,8 @@ USED_SECONDS: Final = 60.0  # between two notes that a key is used
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One key as the book keeps it. hash: SHA-256 of its secret. machine: of which registry's own it is."""
+    """One key as the book keeps it. hash: SHA-256 of its secret. machine: of which registry's own it is. metrics: it
+    has that scope, which does not stand in `scopes`: a registry of version 0.1 on the same Redis could not read it."""
 
     name: str
     scopes: list[Scope]
@@ -35,6 +36,11 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_used: float | None = None
     last_address: str | None = None
     machine: str | None = None
+    metrics: bool = False
+
+    @property
+    def granted(self) -> list[Scope]:
+        return [*self.scopes, "metrics"] if self.metrics else self.scopes
 
 
 class ApiKeys:
@@ -66,7 +72,8 @@ class ApiKeys:
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         record = KeyRecord(
             name=wish.name,
-            scopes=[scope for scope in SCOPES if scope in wish.scopes],
+            scopes=[scope for scope in SCOPES if scope in wish.scopes and scope != "metrics"],
+            metrics="metrics" in wish.scopes,
             hash=hash_of(secret),
             created_at=now,
             created_by=by.name,
@@ -112,7 +119,7 @@ class ApiKeys:
             raise Unauthorized("this API key has expired: make a new one with `fogline key create`", reason="expired")
         if record.last_used is None or now - record.last_used >= USED_SECONDS:
             self._note_use(key_id, record, found[1], address, now)
-        scopes = ALL_SCOPES if "admin" in record.scopes else frozenset(record.scopes)
+        scopes = ALL_SCOPES if "admin" in record.scopes else frozenset(record.granted)
         return Principal("key", id=f"k:{key_id}", name=record.name, scopes=scopes), record.expires_at
 
     def _note_use(self, key_id: str, record: KeyRecord, revision: int, address: str, now: float) -> None:
@@ -127,7 +134,7 @@ def _shown(key_id: str, record: KeyRecord) -> ApiKey:
     return ApiKey(
         key_id=key_id,
         name=record.name,
-        scopes=record.scopes,
+        scopes=record.granted,
         created_at=record.created_at,
         created_by=record.created_by,
         expires_at=record.expires_at,

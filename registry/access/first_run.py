@@ -1,7 +1,8 @@
-"""What a registry makes when it starts: a key for this machine's command line, and the link that makes the
-first admin.
+"""What a registry makes when it starts: a key for this machine's command line, another one for its Prometheus, and the
+link that makes the first admin.
 
-They are files in its data folder that only its user may read: whoever may read them owns the mesh anyway.
+They are files in its data folder that only its user may read (the second one its group, too): whoever may read them all
+owns the mesh anyway.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,7 @@ import psutil
 
 from mesh.access import ALL_SCOPES, Principal, Scope
 from mesh.access_wire import KeyRequest
-from mesh.credentials import ADMIN_KEY, SETUP_LINK
+from mesh.credentials import ADMIN_KEY, METRICS_KEY, SETUP_LINK
 from mesh.errors import Unauthorized
 from mesh.keys import private_file
 from mesh.logs import logger
@@ -30,7 +32,10 @@ from registry.access.people import People
 FAMILY: Final = ADMIN_KEY.parent / "family"  # which registry made the files: its workers have one parent
 LOCK: Final = ADMIN_KEY.parent / "lock"
 # The keys that a registry makes for its machine: the file, what the key is called, and what it opens.
-KEYS: Final[tuple[tuple[Path, str, frozenset[Scope]], ...]] = ((ADMIN_KEY, "this machine", ALL_SCOPES),)
+KEYS: Final[tuple[tuple[Path, str, frozenset[Scope]], ...]] = (
+    (ADMIN_KEY, "this machine", ALL_SCOPES),
+    (METRICS_KEY, "monitoring on this machine", frozenset({"metrics"})),
+)
 REGISTRY: Final = Asker(Principal("local", name="the registry"))
 log = logger(__name__)
 
@@ -60,12 +65,18 @@ def finish(data: Path) -> None:
 
 def _make_key(data: Path, file: Path, name: str, scopes: frozenset[Scope], keys: ApiKeys) -> None:
     machine = hashlib.sha256(f"{socket.gethostname()} {data.resolve()}".encode()).hexdigest()[:16]
+    if file != ADMIN_KEY:
+        machine += f" {file.parent.name}"
     old = _read(data / file).split("_")[1:2]
     # A container has another host name after each start: then the file tells which key it was.
     replaced = [key_id for key_id, its in keys.of_machines().items() if its == machine or key_id in old]
     wish = KeyRequest(name=f"{name} ({socket.gethostname()[:60]})", scopes=sorted(scopes))
     made = keys.make(wish, REGISTRY, machine)
     private_file(data / file, made.secret.encode())
+    if file == METRICS_KEY:  # Prometheus is another user, who may be let into this one's group
+        with suppress(PermissionError):  # a folder that somebody else has mounted here
+            (data / file).parent.chmod(0o750)
+        (data / file).chmod(0o640)
     for key_id in replaced:
         keys.drop(key_id)
 

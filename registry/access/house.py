@@ -24,6 +24,7 @@ from registry.cameras import Cameras
 from registry.redis_connection import connection
 from registry.settings import IN_MEMORY, RegistrySettings
 from registry.store import Store
+from registry.targets import Places
 
 
 class House:
@@ -43,6 +44,7 @@ class House:
         self._cameras = cameras
         self._book = book = _book(settings, on_error)
         self.audit = Audit(book)
+        self.places = Places(book, settings)
         self.trust = Trust(
             book, settings.data, legacy_open=settings.legacy_open, stream_seconds=settings.stream_seconds
         )

@@ -18,6 +18,23 @@ local function place(session, id, why, wish)
   count('placements')
 end
 
+-- Count a move, also by what led to it. reason: in the words that the session shows, as they are made here and beside
+-- the callers of `move` and `promote`; what is none of the first four is that its node is gone.
+local function count_move(reason)
+  local cause = 'gone'
+  if string.find(reason, '^moved: a viewer got no frames from ') then
+    cause = 'no frames'
+  elseif reason == 'moved: a slot is free again' then
+    cause = 'slot free'
+  elseif string.find(reason, ' is draining$') then
+    cause = 'draining'
+  elseif string.find(reason, ' was started anew$') then
+    cause = 'restart'
+  end
+  count('moves')
+  count('moves: ' .. cause)
+end
+
 -- The wanted node comes first while it can; when it cannot, the picture matters more than the wish.
 local function seek(wish, without)
   local id, why = choose(wish, without)
@@ -36,7 +53,7 @@ local function move(session, without, reason)
   if not chosen then return false, why end
   place(session, chosen.id, why, wish)
   set_state(session, 'placed', reason)
-  count('moves')
+  count_move(reason)
   return true, why
 end
 
@@ -48,7 +65,7 @@ local function promote(session, reason)
   redis.call('ZREM', key('warming'), session)
   bump(s[1])
   set_state(session, 'running', reason)
-  count('moves')
+  count_move(reason)
 end
 
 -- Move a session without a gap: another node runs it first. True when that has begun, or was done at once because

@@ -38,7 +38,7 @@ def move(mesh: Mesh, session: Session, without: str | None, reason: str) -> tupl
         return False, why
     place(mesh, session, chosen, why)
     mesh.set_state(session, "placed", reason)
-    mesh.counts["moves"] += 1
+    _count_move(mesh, reason)
     return True, why
 
 
@@ -50,7 +50,22 @@ def promote(mesh: Mesh, session: Session, reason: str) -> None:
     mesh.warming.drop(session.session_id)
     mesh.bump(session.node)
     mesh.set_state(session, "running", reason)
+    _count_move(mesh, reason)
+
+
+def _count_move(mesh: Mesh, reason: str) -> None:
+    """Count a move, also by what led to it. reason: in the words that the session shows."""
+    cause = "gone"
+    if reason.startswith("moved: a viewer got no frames from "):
+        cause = "no frames"
+    elif reason == SLOT_FREE:
+        cause = "slot free"
+    elif reason.endswith(" is draining"):
+        cause = "draining"
+    elif reason.endswith(" was started anew"):
+        cause = "restart"
     mesh.counts["moves"] += 1
+    mesh.counts[f"moves: {cause}"] += 1
 
 
 def hand_over(mesh: Mesh, session: Session, leaving: Node, reason: str) -> None:

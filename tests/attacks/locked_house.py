@@ -86,7 +86,7 @@ def locked_house(folder: Path, *words: str) -> Iterator[House]:
     data = folder / "data"
     data.mkdir()
     lend_photographs(data)
-    shared = ("--access", "locked", "--data", str(data))
+    shared = ("--access", "locked", "--data", str(data), "--site", "plant-2")
     with ExitStack() as stack:
 
         def begin(role: str, *options: str) -> Running:

@@ -37,13 +37,14 @@ from ui.settings import UiSettings
 Row = tuple[str, Door]
 NOTHING: Final = "no-such-thing"
 OPENED_FOR: Final[Mapping[str, tuple[str, ...]]] = {  # the scopes that a role has, and that a key was given
-    "viewer": ("view",),
-    "operator": ("view", "detect", "operate"),
-    "admin": ("view", "detect", "operate", "admin"),
-    "key view": ("view",),
+    "viewer": ("view", "metrics"),
+    "operator": ("view", "detect", "operate", "metrics"),
+    "admin": ("view", "detect", "operate", "admin", "metrics"),
+    "key view": ("view", "metrics"),
     "key detect": ("detect",),
     "key operate": ("operate",),
-    "key admin": ("admin", "view", "detect", "operate"),
+    "key admin": ("admin", "view", "detect", "operate", "metrics"),
+    "key metrics": ("metrics",),
 }
 # Those that end a sign-in, the one that ends all of them last; an API key has none, and is told so.
 ENDING: Final = ("POST /v1/sign-out", "POST /api/sign-out", "DELETE /v1/me/sign-ins", "DELETE /api/me/sign-ins")
@@ -281,6 +282,7 @@ ADMINS: Final = re.compile(
     r"[A-Z]+ /(v1|api)/(users|keys|audit|enrolments|join-tokens|signing-keys)(?!.*/certificate).*|GET /(access|audit)"
 )
 # All that a key for figures opens.
+FIGURES: Final = {"GET /metrics", "GET /v1/targets"}
 # What changes something, and yet is for who may only look: one's own sign-in, where a stream is, and that it is gone.
 LOOKERS: Final = re.compile(r"(POST|DELETE) /(v1|api)/(me/.*|sign-out|tickets|sessions/<session_id>/failover)")
 
@@ -293,6 +295,7 @@ def test_nothing_else_is_open_to_everybody(service: str) -> None:
     assert public == ALIVE | PUBLIC[service]
     admins = {name for name, door in table.items() if door.scope == "admin"}
     assert {name for name in table if ADMINS.fullmatch(name)} <= admins
+    assert {name for name, door in table.items() if door.scope == "metrics"} == FIGURES & set(table)
     changing = {name for name in table if not name.startswith("GET ") and name not in public}
     assert not [name for name in changing if table[name].scope == "view" and not LOOKERS.fullmatch(name)]
 

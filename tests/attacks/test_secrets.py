@@ -16,7 +16,7 @@ import redis
 import requests
 
 from mesh import doors
-from mesh.credentials import ADMIN_KEY, JOIN_TOKEN, SETUP_LINK
+from mesh.credentials import ADMIN_KEY, JOIN_TOKEN, METRICS_KEY, SETUP_LINK
 from mesh.keys import Key
 from tests.attacks.leaks import Heard, Secrets, beginning, command_lines, everything, files, hearing, is_private
 from tests.attacks.locked_house import House, locked_house
@@ -63,6 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         every_door(house, made)
         for what, place in (
             ("admin key", ADMIN_KEY),
+            ("key for figures", METRICS_KEY),
             ("this machine's join token", JOIN_TOKEN),
         ):
             secrets.note(what, (house.data / place).read_text().strip().split("_", 2)[2])
@@ -308,8 +309,13 @@ def test_redis_keeps_no_secret_of_people_and_programs(run: Run) -> None:
 
 
 def test_files_with_secrets_are_for_their_owner_alone(run: Run) -> None:
-    """Each has mode 0600, or lies in a folder of mode 0700; and those of people are in no file at all."""
+    """Each has mode 0600, or lies in a folder of mode 0700, but for the key for figures, which Prometheus reads by its
+    group; and those of people are in no file at all."""
     open_to_others = [(str(file), found) for file, found, private in run.held if not private]
+    grouped = (str(run.data / METRICS_KEY), {"key for figures"})
+    assert grouped in open_to_others
+    assert (run.data / METRICS_KEY).stat().st_mode & 0o027 == 0
+    open_to_others.remove(grouped)
     assert not open_to_others, open_to_others
     where = {str(file.relative_to(run.data)): found for file, found, _private in run.held}
     for what in ("password", "new password", "wrong password", "bearer", "cookie", "API key", "one-time link"):

@@ -14,7 +14,7 @@ from tests.processes import ROOT
 PROGRAM = """
 import logging, threading, warnings
 from mesh import logs
-logs.configure({style!r}, service="camera", node="press")
+logs.configure({style!r}, service="camera", node="press", site="plant-2")
 logs.logger("x").info("opened", source="rtsp://user:secret@10.0.0.5/live")
 logging.getLogger("library").warning("it said %s", "http://a:secret@host/")
 try:
@@ -49,7 +49,7 @@ def test_json_lines_hold_the_event_and_its_fields() -> None:
     assert "it is old" in lines[3]["event"]
     assert lines[0]["source"] == "rtsp://***@10.0.0.5/live"
     assert {line["service"] for line in lines} == {"camera"}
-    assert {line["node"] for line in lines} == {"press"}
+    assert {(line["site"], line["node"]) for line in lines} == {("plant-2", "press")}
     assert [line["level"] for line in lines] == ["info", "warning", "error", "warning", "error"]
     assert (lines[4]["thread"], "ZeroDivisionError" in lines[4]["exception"]) == ("capture", True)
     assert "ValueError" in lines[2]["exception"]

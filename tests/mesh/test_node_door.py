@@ -13,8 +13,8 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request
 
 from mesh import doors, proof
-from mesh.access import LOCAL, ORIGINAL, Door, Principal
-from mesh.access_wire import Trust
+from mesh.access import LOCAL, ORIGINAL, Door, Principal, Scope
+from mesh.access_wire import Introspection, IntrospectRequest, Trust
 from mesh.client import RegistryClient
 from mesh.credentials import NodeCredentials
 from mesh.errors import Forbidden, Unauthorized, Unavailable
@@ -161,6 +161,43 @@ def test_an_unknown_signing_key_is_asked_for(member: Member) -> None:
 def test_a_key_cannot_be_looked_up_while_the_registry_is_away(member: Member) -> None:
     with pytest.raises(Unavailable, match="cannot be found out"):
         guard(member).check(request(Authorization="Bearer fgk_1_2"))
+
+
+class Asked:
+    """A registry that knows every key, with these scopes, and counts how often it is asked."""
+
+    def __init__(self, *scopes: Scope) -> None:
+        self.answer = Introspection(active=True, kind="key", id="k:1", name="key", scopes=list(scopes))
+        self.times = 0
+
+    def introspect(self, _request: IntrospectRequest) -> Introspection:
+        self.times += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(("scopes", "times"), [(("view",), 3), (("metrics",), 1), (("metrics", "detect"), 3)])
+def test_a_key_for_figures_is_asked_about_seldom(
+    member: Member, monkeypatch: pytest.MonkeyPatch, scopes: tuple[Scope, ...], times: int
+) -> None:
+    """Prometheus shows it to thousands of nodes all the time; after a revocation it is asked about at once."""
+    monkeypatch.setattr("mesh.node_door.FRESH", 0.0)
+    registry = Asked(*scopes)
+    monkeypatch.setattr(member, "registry", lambda _timeout: registry)
+    door, shown = guard(member), {"Authorization": "Bearer fgk_1_2"}
+    for _ in range(3):
+        who = door.check(request("/metrics", "/metrics", **shown))
+        assert who is not None
+        assert who.scopes == set(scopes)
+    assert registry.times == times
+    if scopes == ("metrics",):
+        with pytest.raises(Forbidden, match="scope view"):
+            door.check(request(**shown))
+    member.asked += 1
+    member.say("k:1")
+    before = registry.times
+    with pytest.raises(Unauthorized, match="revoked"):
+        door.check(request("/metrics", "/metrics", **shown))
+    assert registry.times == before + 1
 
 
 def test_a_node_that_has_not_joined_lets_nobody_in(member: Member) -> None:

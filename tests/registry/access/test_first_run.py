@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import redis
 
 from mesh.access_wire import KeyRequest, SetupRequest, UserChange, UserRequest
-from mesh.credentials import ADMIN_KEY, SETUP_LINK
+from mesh.credentials import ADMIN_KEY, METRICS_KEY, SETUP_LINK
 from mesh.errors import SetupProblem, Unauthorized
 from registry.access import backup, first_run
 from registry.access.backup import COPY, Backup
@@ -58,6 +59,24 @@ def test_the_machine_has_a_key_and_a_link(house: House) -> None:
     assert house.noted("first admin made") == [("anna", "anna", "ok")]
 
 
+def test_prometheus_has_a_key_for_figures_alone(house: House) -> None:
+    """Its group may read it; one that was revoked is replaced; a registry of version 0.1 can read the book, too."""
+    prepare(house)
+    secret = (house.data / METRICS_KEY).read_text()
+    assert stat.S_IMODE((house.data / METRICS_KEY).stat().st_mode) == 0o640
+    assert stat.S_IMODE((house.data / METRICS_KEY).parent.stat().st_mode) == 0o750
+    assert house.bearers.find(secret, "").principal.scopes == {"metrics"}
+    shown = {key.name.partition(" (")[0]: key for key in house.keys.all()}["monitoring on this machine"]
+    assert shown.scopes == ["metrics"]
+    known_before = {"view", "detect", "operate", "admin"}
+    assert all(set(msgspec.json.decode(text)["scopes"]) <= known_before for text in house.book.all("key").values())
+    house.keys.drop(shown.key_id)
+    prepare(house)
+    assert (house.data / METRICS_KEY).read_text() != secret
+    assert key_of(house)
+    assert house.bearers.find((house.data / METRICS_KEY).read_text(), "").principal.scopes == {"metrics"}
+
+
 def test_the_log_says_how_to_get_in_without_the_secret(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     """By which command, and neither the link nor the key."""
     prepare(house)
@@ -91,7 +110,7 @@ def test_a_restart_replaces_the_key_and_the_link(house: House) -> None:
     with pytest.raises(Unauthorized):
         again.bearers.find(key, "")
     again.bearers.find(key_of(house), "")
-    assert len(again.keys.all()) == 1
+    assert len(again.keys.all()) == 2
     assert house.people.links.find(link) is None
     house.people.set_up(SetupRequest(token=link_of(house), password=PASSWORD, name="anna"), "")
     restart(house)
@@ -103,11 +122,11 @@ def test_a_container_with_a_new_host_name_leaves_no_key_behind(house: House, mon
     prepare(house)
     monkeypatch.setattr("socket.gethostname", lambda: "another")
     again = restart(house)
-    assert [key.name for key in again.keys.all()] == ["this machine (another)"]
+    assert [key.name for key in again.keys.all()] == ["monitoring on this machine (another)", "this machine (another)"]
     again.keys.make(KeyRequest(name="VLC", scopes=["view"]), BY)
     other = House(house.book, house.clock, house.data / "elsewhere")
     prepare(other)
-    assert len(other.keys.all()) == 3
+    assert len(other.keys.all()) == 5
 
 
 def test_many_workers_make_one_key(two: tuple[House, House]) -> None:
@@ -125,7 +144,7 @@ def test_many_workers_make_one_key(two: tuple[House, House]) -> None:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len(two[0].keys.all()) == 1
+    assert len(two[0].keys.all()) == 2
     two[1].bearers.find((data / ADMIN_KEY).read_text(), "")
     assert len(two[0].book.all("link")) == 1
     assert two[0].people.links.find((data / SETUP_LINK).read_text()) is not None

@@ -2,7 +2,7 @@
 
 import { call } from "../calls.js";
 
-/** @typedef {"viewer" | "operator" | "admin"} Role @typedef {"view" | "detect" | "operate" | "admin"} Scope */
+/** @typedef {"viewer" | "operator" | "admin"} Role @typedef {"view" | "detect" | "operate" | "admin" | "metrics"} Scope */
 /** @typedef {{name: string, role: Role, created_at: number, disabled: boolean, last_sign_in: number | null, sign_ins: number,
  *   link_pending: boolean, locked_until: number | null}} User */
 /** @typedef {{name: string, token: string, expires_at: number}} Link  token: a secret */

@@ -1,0 +1,1 @@
+"""The mesh in containers, on a real engine."""
