@@ -159,7 +159,7 @@ class Sessions:
         found = self._store.find(kind, text)
         if not found:
             raise self._unknown(kind, text)
-        vouched = [one for one in found if not originals.is_unauthenticated(self._snapshots.mirror.node(one[0]))]
+        vouched = [one for one in found if self._is_vouched_for(one[0])]
         if not vouched and found[0][0] != text:
             self._require_own_name(kind, text)
         found = vouched or found
@@ -168,6 +168,14 @@ class Sessions:
             what = "cameras" if kind == "camera" else "nodes"
             raise Conflict(f"{len(found)} {what} are called {text!r}; say which by its id: {', '.join(ids)}", known=ids)
         return found[0][0]
+
+    def _is_vouched_for(self, node_id: str) -> bool:
+        """Whether somebody has vouched for this node, of which the store knows."""
+        node = self._snapshots.mirror.node(node_id)
+        if node is None:  # it registered a moment ago, and the mirror follows the store
+            self._snapshots.view()
+            node = self._snapshots.mirror.node(node_id)
+        return node is not None and not originals.is_unauthenticated(node)
 
     def _require_own_name(self, kind: Kind, text: str) -> None:
         """Only unauthenticated nodes are called so now. Raises Conflict when another one was so called a moment ago:

@@ -73,7 +73,8 @@ class Relay:
 
         async def reset() -> None:
             for writer in tuple(self._open):
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                with contextlib.suppress(OSError):  # its other end has just reset it
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 writer.transport.abort()
 
         self._call(reset())
@@ -152,10 +153,12 @@ class Relay:
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def take_in() -> None:
-            while chunk := await reader.read(_CHUNK):
-                if way not in self._dead:
-                    waiting.put_nowait((self._loop.time() + self._delay, chunk))
-            waiting.put_nowait((self._loop.time() + self._delay, b""))
+            try:
+                while chunk := await reader.read(_CHUNK):
+                    if way not in self._dead:
+                        waiting.put_nowait((self._loop.time() + self._delay, chunk))
+            finally:  # a reset is an end, too
+                waiting.put_nowait((self._loop.time() + self._delay, b""))
 
         taking = asyncio.ensure_future(take_in())
         try:

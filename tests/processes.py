@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -48,13 +48,14 @@ def free_port() -> int:
 
 
 def wait_for(look: Callable[[], T | None], seconds: float, what: str) -> T:
-    """What `look` gives as soon as it is neither None nor False. Fails after `seconds`, naming `what`."""
+    """What `look` gives as soon as it is something: neither None nor False nor empty. Fails after `seconds`, naming
+    `what`."""
     deadline = time.monotonic() + seconds
     seen: object = None
     while time.monotonic() < deadline:
         try:
             found = look()
-            if found is not None and found is not False:
+            if found is not None and found is not False and not (isinstance(found, Sized) and len(found) == 0):
                 return found
             seen = found
         except (requests.RequestException, OSError) as error:

@@ -45,10 +45,7 @@ class VideoSource:
         self._pace = Pace(self._fps or own)
 
     def read(self) -> Captured:
-        late = self._pace.wait()
-        for _ in range(min(late, MOST_SKIPPED)):
-            if not self._video.grab():
-                break
+        self._skip(min(self._pace.wait(), MOST_SKIPPED))
         ok, image = self._video.read()
         if not ok:
             if self._given == 0:
@@ -59,6 +56,18 @@ class VideoSource:
                 raise SourceLost(f"{self._path} can no longer be read")
         self._given += 1
         return Captured(time.time(), image=np.asarray(image, np.uint8))
+
+    def _skip(self, frames: int) -> None:
+        """Pass over as many frames as real time has, across the film's end too."""
+        begun = False
+        while frames:
+            if self._video.grab():
+                begun, frames = False, frames - 1
+            elif begun or not self._given:
+                return  # there is none: the read that follows says so
+            else:
+                self._begin()
+                begun = True
 
     def close(self) -> None:
         if self._video is not None:

@@ -131,6 +131,7 @@ class Backup:
     def look(self) -> None:
         """What the thread does every second. Raises RegistryAway, SetupProblem."""
         if begin(self._book, self._data) or self._due or self._is_restored():
+            self._due = True  # until it is done: Redis may go away amid it
             if self._prepare is not None:
                 self._prepare()
             self._due = False

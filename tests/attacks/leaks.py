@@ -118,8 +118,9 @@ def everything(store: redis.Redis) -> dict[str, bytes]:
         b"list": lambda key: store.lrange(key, 0, -1),
         b"stream": store.xrange,
     }
-    keys: list[bytes] = list(store.scan_iter())
-    return {key.decode(): key + b" " + _flat(readers[_kind(store, key)](key)) for key in keys}
+    # Some keys last for seconds: those that have run out since they were listed are of no kind.
+    found = [(key, _kind(store, key)) for key in store.scan_iter()]
+    return {key.decode(): key + b" " + _flat(readers[kind](key)) for key, kind in found if kind != b"none"}
 
 
 def _flat(value: Any) -> bytes:

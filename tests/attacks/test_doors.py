@@ -327,7 +327,18 @@ APPLICATIONS: Final[Mapping[str, Callable[[Path], Any]]] = {
 
 
 def _ask(house: House, connection: requests.Session, asked: Asked, credential: Credential, may: bool) -> str:
-    """What is wrong with the answer; empty when nothing is."""
+    """What is wrong with the answer; empty when nothing is. A service that cannot find out whose the credential is, as
+    the registry is busy (503), is asked again: that is no refusal yet."""
+
+    def told() -> tuple[str] | None:
+        wrong = _try(house, connection, asked, credential, may)
+        return None if wrong is None else (wrong,)
+
+    return wait_for(told, 15, f"answer to {asked.method} of {asked.service}")[0]
+
+
+def _try(house: House, connection: requests.Session, asked: Asked, credential: Credential, may: bool) -> str | None:
+    """The same; None when nobody can tell yet."""
     headers, query = credential.shown(asked)
     url = f"{house.services[asked.service].url}{asked.path}"
     whole = "&".join(one for one in (asked.query, query) if one)
@@ -342,7 +353,7 @@ def _ask(house: House, connection: requests.Session, asked: Asked, credential: C
         if may:
             return f"shut: {status} {answer.text[:200]}" if shut or (status >= 500 and status != 503) else ""
         if not shut:
-            return f"open: {status}"
+            return f"open: {status}" if status != 503 else None
         text = answer.content.decode("utf-8", "replace")  # answer.text would guess the encoding, each time
         told = [one for one in _mesh(house) if one in text and one not in f"{asked.path}{asked.query}"]
         return f"tells {told}" if told else ""

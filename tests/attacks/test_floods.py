@@ -20,7 +20,7 @@ from mesh.throttle import MOST_CLIENTS, Buckets
 from registry.shares import Shares
 from tests.attacks.conftest import Start
 from tests.camera_node.conftest import NOBODY
-from tests.processes import Running, wait_for
+from tests.processes import ROOT, Running, wait_for
 
 SILENT = 10_000
 IN_TIME = 3.0  # seconds within which somebody else's request is answered, on a machine that is busy with the tests
@@ -145,11 +145,14 @@ def test_heads_that_are_too_large_are_refused(service: Running, request_: bytes,
 
 @pytest.fixture(scope="module")
 def locked(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple[Running, dict[str, str]]:
-    """A locked registry, and what its administrator shows."""
+    """A locked registry, and what its administrator shows. One request a second comes back: the usual 200 are as many
+    as a slow machine makes."""
     data = tmp_path_factory.mktemp("locked")
-    running = start_once(
-        "registry", "--redis", "memory:", "--announce", "off", "--access", "locked", "--data", str(data)
+    (data / "sitecustomize.py").write_text(
+        "from mesh import limits\nlimits.MAX_REQUESTS_A_SECOND = limits.MAX_STRANGER_REQUESTS_A_SECOND = 1.0\n"
     )
+    words = ("--redis", "memory:", "--announce", "off", "--access", "locked", "--data", str(data))
+    running = start_once("registry", *words, environment={"PYTHONPATH": f"{data}:{ROOT}"})
     wait_for((data / "admin" / "key").is_file, 10, "a key")
     return running, {"Authorization": f"Bearer {(data / 'admin' / 'key').read_text().strip()}"}
 

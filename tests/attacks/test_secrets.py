@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -96,11 +97,14 @@ def nodes(house: House, secrets: Secrets, folder: Path, ends: ExitStack) -> list
     environment = {"FOGLINE_SOURCE": source}
     named, echo = ("--name", "gate-1"), ("--name", "hall-2", "--algorithms", "echo")
     begun = [
-        Running("camera", *shared, *named, port=free_port(), log=folder / "gate.log", environment=environment),
-        Running("compute", *shared, *echo, port=free_port(), log=folder / "hall-2.log"),
+        ends.enter_context(one)
+        for one in (
+            Running("camera", *shared, *named, port=free_port(), log=folder / "gate.log", environment=environment),
+            Running("compute", *shared, *echo, port=free_port(), log=folder / "hall-2.log"),
+        )
     ]
     for one in begun:
-        ends.enter_context(one).ready(60)
+        one.ready(60)
     names = {"gate-1", "hall-2"}
     wait_for(lambda: names <= {one["name"] for one in house.ask("GET", "/v1/nodes?state=ready")["nodes"]}, 20, "nodes")
     return begun
@@ -213,6 +217,7 @@ def trouble(house: House, secrets: Secrets) -> None:
     house.ask("POST", f"/v1/sessions/{session}/failover", {"token": found["token"]})
     moved = wait_for(lambda: ran(house, session, found["node"]), 20, "session elsewhere")
     house.ask("POST", f"/v1/nodes/{moved}/drain")
+    wait_for(lambda: ran(house, session, moved), 20, "session that has left the node that is drained")
     house.ask("POST", f"/v1/nodes/{moved}/undrain")
     house.join("compute", "revoked-node")
     house.ask("DELETE", "/v1/enrolments/revoked-node")
@@ -242,8 +247,8 @@ def every_door(house: House, made: Run) -> None:
 
 def read(house: House, service: str, path: str) -> Heard:
     """What comes first of the answer to an admin."""
-    url, seconds = house.services[service].url + path, 2 if path.endswith("events") else 10
-    answer = requests.get(url, headers=house.registry.shown, timeout=seconds, stream=True)
+    url = house.services[service].url + path
+    answer = requests.get(url, headers=house.registry.shown, timeout=10, stream=True)
     head = json.dumps(dict(answer.headers)).encode()
     return Heard(f"GET {path} of {service}", head + beginning(answer))
 
@@ -287,8 +292,9 @@ def test_no_log_tells_a_secret(run: Run) -> None:
     assert {"registry.log", "camera.log", "ui.log", "gate.log", "valkey.log"} <= set(run.logs)
     told = {name: found for name, text in run.logs.items() if (found := run.secrets.within(text))}
     assert not told, told
-    # Nor a part of a signed address or a certificate.
-    assert [name for name, text in run.logs.items() if b"eyJ" in text] == []
+    # Nor a part of a signed address or a certificate. Of keys the logs tell 12 random letters, which may hold the three
+    # first ones of those by chance.
+    assert [name for name, text in run.logs.items() if re.search(rb"eyJ[\w-]{10}", text)] == []
 
 
 def test_no_command_line_tells_a_secret(run: Run) -> None:

@@ -16,7 +16,12 @@ NOBODY = "http://127.0.0.1:1"  # no registry listens there: a camera serves with
 def camera_node(folder: Path, source: str, *arguments: str) -> Running:
     """A camera node that serves, for the tests that share it. folder: for its data and its log."""
     words = ("--data", str(folder / "data"), "--source", source, "--registry", NOBODY, *arguments)
-    return Running("camera", *words, port=free_port(), log=folder / "camera.log").ready(20)
+    running = Running("camera", *words, port=free_port(), log=folder / "camera.log")
+    try:
+        return running.ready(20)
+    except BaseException:
+        running.kill()  # the caller gets none that could be stopped
+        raise
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ class RtspCamera:
     """Sends `pictures` in turn, `fps` a second, from `on` to `off`, always on the same port.
 
     pictures: baseline 4:2:0 JPEGs with the standard Huffman tables and one size, sides divisible by 16.
-    stall: sends nothing more while set.
+    stall: sends nothing more while set. sent: pictures, to all who watched.
     """
 
     def __init__(self, pictures: list[bytes], fps: float = 20, password: bool = False) -> None:
@@ -26,6 +26,7 @@ class RtspCamera:
         self._fps = fps
         self._password = password
         self.stall = threading.Event()
+        self.sent = 0
         self._stopped = threading.Event()
         self._listener: socket.socket | None = None
         self._connections: list[socket.socket] = []
@@ -103,6 +104,7 @@ class RtspCamera:
                 connection.sendall(b"$\0" + len(packet).to_bytes(2, "big") + packet)
                 sequence += 1
             number += 1
+            self.sent += 1
 
 
 def _packed(jpeg: bytes) -> list[bytes]:

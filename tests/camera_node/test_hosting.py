@@ -19,6 +19,7 @@ from camera_node.main import run
 from camera_node.settings import CameraSettings
 from mesh.client import RegistryClient
 from mesh.errors import FoglineError, SetupProblem
+from mesh.multipart import Part
 from mesh.wire import HostedCamera
 from tests.camera_node.hosting_registry import HostingRegistry, Json, added
 from tests.camera_node.pictures import picture, size
@@ -29,6 +30,14 @@ from tests.viewers import Swarm
 
 ROOM = 3  # added cameras that the host here runs at once
 WIDE, TALL = picture(320, 180), picture(160, 240)
+UNENDING = 60.0  # seconds that a viewer stays whose stream is to end earlier
+
+
+def ends(stream: Iterator[Part]) -> bool:
+    """Whether the stream ends by itself: the viewer would have gone on for long. How many pictures had come and were
+    not read yet says nothing: that depends on how busy the machine is."""
+    until = time.monotonic() + UNENDING / 2
+    return all(time.monotonic() < until for _ in stream)
 
 
 class Host:
@@ -56,6 +65,10 @@ class Host:
     def shows(self, camera: Json, wanted: tuple[int, int]) -> None:
         """Wait for a picture of that size."""
         wait_for(lambda: size(requests.get(f"{self.url(camera)}/image.jpg", timeout=5).content) == wanted, 5, "picture")
+
+    def boot(self, camera: Json) -> str:
+        """That of its newest manifest, once there is one: a camera may show pictures before it has joined."""
+        return str(wait_for(lambda: self.manifest(camera) or None, 5, "manifest")["boot_id"])
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
@@ -110,11 +123,12 @@ def test_an_added_camera_is_a_node_of_its_own_below_its_hosts_address(
     host.shows(one, (320, 180))
     host.shows(other, (160, 240))
     assert size(requests.get(f"{host.node.url}/image.jpg", timeout=5).content) == (640, 360)
+    boots = [host.boot(one), host.boot(other)]
     said, own = host.manifest(one), host.registry.manifest(host.registry.manifests[0]["node_id"])
     assert own["hosting"] == ROOM
     assert (said["hosted_by"], said["advertise_url"]) == (own["node_id"], host.url(one))
     assert (said["name"], said["source"], said["labels"]) == ("gate", "http", {"zone": "hall-1"})
-    assert said["boot_id"] not in (own["boot_id"], host.manifest(other)["boot_id"])
+    assert len({own["boot_id"], *boots}) == 3
     for path in ("healthz", "readyz", "openapi.json", "docs"):
         assert requests.get(f"{host.url(one)}/{path}", timeout=5).ok, path
     page = requests.get(host.url(one), timeout=5)
@@ -134,10 +148,10 @@ def test_a_camera_that_is_removed_ends_and_leaves(host: Host, wide: WebCamera) -
     gone, stays = added(f"http://{wide.host}/"), added(f"http://{wide.host}/")
     host.runs(gone, stays)
     host.shows(gone, (320, 180))
-    stream = parts(f"{host.url(gone)}/stream.jpg")
+    stream = parts(f"{host.url(gone)}/stream.jpg", UNENDING)
     next(stream)
     host.runs(stays)
-    assert len(list(stream)) < 40
+    assert ends(stream)
     wait_for(lambda: ("leave", gone["camera_id"]) in host.registry.calls, 3, "goodbye")
     answer = requests.get(f"{host.url(gone)}/image.jpg", timeout=5)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
@@ -151,8 +165,8 @@ def test_a_new_name_goes_on_and_a_new_source_starts_anew(host: Host, wide: WebCa
     camera = added(f"http://{wide.host}/", "gate", draft=True)
     host.runs(camera)
     host.shows(camera, (320, 180))
-    boot = host.manifest(camera)["boot_id"]
-    stream = parts(f"{host.url(camera)}/stream.jpg")
+    boot = host.boot(camera)
+    stream = parts(f"{host.url(camera)}/stream.jpg", UNENDING)
     next(stream)
     named = camera | {"revision": 2, "name": "north gate", "draft": False}
     host.registry.wanted = [named]
@@ -164,7 +178,7 @@ def test_a_new_name_goes_on_and_a_new_source_starts_anew(host: Host, wide: WebCa
     host.shows(camera, (160, 240))
     wait_for(lambda: host.manifest(camera)["boot_id"] != boot, 5, "another boot")
     assert ("leave", camera["camera_id"]) not in host.registry.calls
-    assert len(list(stream)) < 60
+    assert ends(stream)
 
 
 def test_what_cannot_be_run_is_said_and_stops_nothing_else(host: Host, wide: WebCamera, tmp_path: Path) -> None:
@@ -212,6 +226,7 @@ def test_a_password_is_nowhere_to_be_read(host: Host) -> None:
         host.registry.wanted = cameras
         wait_for(lambda: len(host.registry.running) == 2, 5, "two of them")
         host.shows(cameras[0], (320, 180))
+        host.boot(cameras[0])
         beats = host.registry.beats
         wait_for(lambda: any("refuses" in beat["load"].get("no_signal", "") for beat in beats), 5, "word of it")
         pages = [requests.get(host.url(one) + path, timeout=5).text for one in cameras for path in ("/", "/metrics")]
@@ -230,14 +245,14 @@ def test_without_the_registry_what_runs_goes_on(host: Host, wide: WebCamera) -> 
     host.registry.lease = 0.3
     host.runs(camera)
     host.shows(camera, (320, 180))
+    boot = host.boot(camera)
     stream = parts(f"{host.url(camera)}/stream.jpg", 20)
     next(stream)
     host.registry.away = True
     time.sleep(0.5)
     before = metric(host.url(camera), "fogline_camera_frames_sent_total")
-    time.sleep(0.3)
-    assert metric(host.url(camera), "fogline_camera_frames_sent_total") > before
-    boot, heard = host.manifest(camera)["boot_id"], len(host.registry.reports)
+    wait_for(lambda: metric(host.url(camera), "fogline_camera_frames_sent_total") > before, 5, "further pictures")
+    heard = len(host.registry.reports)
     host.registry.away = False
     wait_for(lambda: len(host.registry.reports) > heard + 1, 8, "the next question")
     assert host.registry.running == [camera["camera_id"]]

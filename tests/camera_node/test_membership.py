@@ -95,8 +95,8 @@ def test_manifest_beats_and_leave(camera: Callable[..., Running], registry: Regi
         assert len({m["node_id"] for m in registry.manifests}) == 1
         assert beat["boot_id"] == parsed.boot_id
         wait_for(lambda: registry.beats[-1]["load"].get("fps", 0) > 10, 10, "rate")
-        rated = wait_for(lambda: next((m for m in registry.manifests if m.get("fps")), None), 15, "rate in manifest")
-        assert 10 < rated["fps"] < 30
+        # A busy machine's first one may be another: the manifest is renewed when the rate is clearly another.
+        wait_for(lambda: 10 < (registry.manifests[-1].get("fps") or 0) < 30, 15, "rate in manifest")
         assert node.stop() < 3.5
     wait_for(lambda: registry.left == [f"/v1/nodes/{parsed.node_id}"] or None, 2, "goodbye")
     assert "s3cret" not in json.dumps([registry.manifests, registry.beats])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -35,10 +36,10 @@ def test_pictures(rtsp: RtspCamera) -> None:
     try:
         source.open()
         got = [intake.take(source.read()) for _ in range(3)]
-        began = time.monotonic()
+        before = rtsp.sent  # by the camera's own count: a busy machine slows it down as well
         for _ in range(20):
             source.read()
-        assert 0.5 < time.monotonic() - began < 2.5
+        assert 10 < rtsp.sent - before < 50
     finally:
         source.close()
     first = intake.encode(got[0])
@@ -85,7 +86,7 @@ def test_stall_and_strangers(rtsp: RtspCamera, monkeypatch: pytest.MonkeyPatch) 
     rtsp.stall.set()
     began = time.monotonic()
     with pytest.raises(SourceLost, match="ended or stalled"):
-        all(source.read() for _ in range(10))
+        all(source.read() for _ in itertools.count())  # what had come before is read first, however much it is
     assert time.monotonic() - began < 3
     source.close()
     for behave in (still(lambda _n: picture()), lambda request: request.running(10)):

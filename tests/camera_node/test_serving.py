@@ -58,6 +58,10 @@ def handed_over(node: Running) -> bool:
     return isinstance(command, list) and "auto" in command
 
 
+def captured_of(node: Running) -> float:
+    return metric(node.url, "fogline_camera_frames_captured_total")
+
+
 def viewers(node: Running) -> float:
     return metric(node.url, "fogline_camera_viewers")
 
@@ -69,31 +73,36 @@ def test_parts_come_whole_in_order_and_with_their_stamps(live: Running) -> None:
         stages = [metric(live.url, "fogline_camera_stage_seconds_count", stage=one) for one in ("capture", "send")]
         return [metric(live.url, "fogline_camera_frames_sent_total"), *stages]
 
+    def since() -> list[float]:
+        return [now - then for then, now in zip(before, counted(), strict=True)]
+
     before = counted()
     got = list(itertools.islice(parts(f"{live.url}/stream.jpg"), 20))
     numbers = [int(part.headers["x-frame"]) for part in got]
     assert numbers == sorted(set(numbers))
     assert all(abs(float(part.headers["x-timestamp"]) - time.time()) < 5 for part in got)
     assert {size(part.body) for part in got} == {(1280, 720)}
-    sent, *stages = (now - then for then, now in zip(before, counted(), strict=True))
-    assert sent >= 20
-    assert min(stages) >= 10
+    wait_for(lambda: since()[0] >= 20, 5, "count of the parts")  # which comes after a part is out
+    assert min(since()[1:]) >= 10
     wait_for(lambda: viewers(live) == 0, 5, "viewer gone")
 
 
 def test_a_cap_and_a_size_hold_for_one_viewer_and_not_for_others(live: Running) -> None:
-    """`fps=5` gets about a quarter of the frames in the size it asked for, beside one who gets all."""
+    """`fps=5` gets about a quarter of the frames in the size it asked for, beside one who gets all that there
+    are: on a busy machine fewer than the nominal rate."""
     with Swarm(live.port, "/stream.jpg", 1) as everything:
         began = time.monotonic()
         before = everything.parts()[0]
+        captured = captured_of(live)
         slow = list(itertools.islice(parts(f"{live.url}/stream.jpg?fps=5&width=160"), 10))
         took = time.monotonic() - began
+        captured = captured_of(live) - captured
         all_of_them = everything.parts()[0] - before
     assert {size(part.body) for part in slow} == {(160, 90)}
     numbers = [int(part.headers["x-frame"]) for part in slow]
     assert numbers == sorted(set(numbers))
     assert 9 / took < 5.5
-    assert all_of_them > 2.5 * len(slow)
+    assert all_of_them > 0.8 * captured
 
 
 def test_viewers_that_read_nothing_or_a_byte_a_second_cost_the_others_nothing(lives: dict[str, Running]) -> None:
@@ -120,20 +129,19 @@ def stuck_viewers(live: Running) -> None:
         stuck = [ask(live.port, "/stream.jpg", receive=4096) for _ in range(24)]
         trickle = stuck[:4]
         began, before = time.monotonic(), good.parts()
-        rates: list[float] = []
+        captured = captured_of(live)
         while evicted() - earlier < 24:
-            assert time.monotonic() - began < 25, "they must be cut"
+            # Ten seconds after the system's buffers are full, which a busy machine's fewer pictures take longer to do.
+            assert time.monotonic() - began < 60, "they must be cut"
             time.sleep(1)
             for one in trickle:
                 try:
                     one.recv(1)
                 except OSError:
                     continue
-            now = good.parts()
-            rates.append(min(b - a for a, b in zip(before, now, strict=True)) / (time.monotonic() - began))
-        # Held against what the camera truly captured: a busy machine captures less than its nominal rate.
-        captured = metric(live.url, "fogline_camera_capture_fps")
-        assert rates[-1] > 0.9 * captured
+        # Held against what the camera truly captured meanwhile: a busy machine captures less than its nominal rate.
+        captured = captured_of(live) - captured
+        assert min(b - a for a, b in zip(before, good.parts(), strict=True)) > 0.9 * captured
         assert worker(live).memory_info().rss - memory < 25_000_000
         if handed_over(live):  # a thread that is stuck counts what its viewer missed when it goes on
             assert missed() > missed_before

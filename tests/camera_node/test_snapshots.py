@@ -47,7 +47,8 @@ def test_the_same_picture_again_and_again(live: Running) -> None:
     ours = connection.sock
     numbers: list[int] = []
     began = time.monotonic()
-    while time.monotonic() - began < 2:
+    # On a busy machine for longer: until it is seen that pictures go on.
+    while (passed := time.monotonic() - began) < 2 or (len(set(numbers)) <= 20 and passed < 10):
         headers, body = get(connection, "/image.jpg")
         assert size(body) == (640, 360)
         assert int(headers["content-length"]) == len(body)
@@ -65,9 +66,10 @@ def test_a_session_of_requests(live: Running) -> None:
     with requests.Session() as session:
         for pause in (0.0, 0.0, 0.0, 0.3, 0.0, 2.5, 0.0, 0.0):
             time.sleep(pause)
+            captured = metric(live.url, "fogline_camera_frames_captured_total")
             answer = session.get(f"{live.url}/image.jpg", timeout=5)
             assert answer.ok
-            assert abs(float(answer.headers["X-Timestamp"]) - time.time()) < 1
+            assert int(answer.headers["X-Frame"]) >= captured - 1, "not the newest picture"
 
 
 def test_a_connection_that_asks_for_this_and_that(live: Running) -> None:

@@ -42,7 +42,7 @@ class House:
     def __init__(self, data: Path, *words: str, port: int = 0) -> None:
         self.data = data
         options = ("--data", str(data), "--access", "locked", "--announce", "off", *words)
-        self.running = Running("registry", *options, port=port or free_port(), log=data.with_suffix(".log")).ready()
+        self.running = Running("registry", *options, port=port or free_port(), log=data.with_suffix(".log"))
 
     def ask(self, method: str, path: str, body: Json | None = None, secret: str = "") -> requests.Response:
         shown = {"Authorization": f"Bearer {secret}"} if secret else self.running.shown
@@ -59,7 +59,9 @@ class House:
 
     def lists(self, name: str) -> bool:
         """Whether a node is ready that is called so."""
-        return name in [one["name"] for one in self.json("GET", "/v1/nodes?state=ready")["nodes"]]
+        answer = self.ask("GET", "/v1/nodes?state=ready")
+        answer.raise_for_status()  # it is being started, or its Redis is: whoever waits asks again
+        return name in [one["name"] for one in answer.json()["nodes"]]
 
     def lost(self) -> None:
         family = psutil.Process(self.running.process.pid).children(recursive=True)
@@ -73,6 +75,7 @@ class House:
 def house(data: Path, *words: str, port: int = 0) -> Iterator[House]:
     made = House(data, *words, port=port)
     with made.running:
+        made.running.ready()
         yield made
 
 

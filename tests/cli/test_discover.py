@@ -16,23 +16,27 @@ from cli.main import fogline
 from cli.settings import DoctorSettings
 from mesh.discovery import own_addresses
 from mesh.errors import RegistryAway
+from tests.calm import browsing
 from tests.processes import Running, free_port
 from tests.registry.onvif_device import answer, device, match
 
 
 def test_a_camera_on_the_network_is_shown_with_the_command_that_adds_it() -> None:
     """The command stands on one line, to be copied; JSON has the same; adding by hand is offered in any case."""
-    addresses = own_addresses()
-    if not addresses:
-        pytest.skip("this machine has no network to search")
     urn, name = f"urn:uuid:{uuid.uuid4()}", uuid.uuid4().hex
 
     def answers(message: str) -> list[bytes]:
         return [answer(message, match(urn, scopes=f"onvif://www.onvif.org/name/{name}"))]
 
-    with device(answers, addresses[0]):
-        shown = CliRunner().invoke(fogline, ["discover", "--seconds", "0.7"], catch_exceptions=False).output
-        listed = CliRunner().invoke(fogline, ["discover", "--seconds", "0.7", "--json"], catch_exceptions=False).output
+    with browsing():  # what addresses this machine has changes while others make networks
+        addresses = own_addresses()
+        if not addresses:
+            pytest.skip("this machine has no network to search")
+        with device(answers, addresses[0]):
+            # Wide enough for the name on one line, whatever else answers on the network: another test's camera, too.
+            runner = CliRunner(env={"COLUMNS": "1000"})
+            shown = runner.invoke(fogline, ["discover", "--seconds", "2"], catch_exceptions=False).output
+            listed = runner.invoke(fogline, ["discover", "--seconds", "2", "--json"], catch_exceptions=False).output
     assert name in shown
     source = f"'rtsp://USER:PASSWORD@{addresses[0]}/…'"
     assert re.search(

@@ -55,7 +55,7 @@ def test_a_drained_node_hands_its_sessions_over_and_takes_none_until_it_is_told_
     with Viewer(cluster.registries, session, key=key) as viewer:
         viewer.runs()
         cluster.compute("hall-2", *LOCKED)
-        done = call(cluster, "drain", cluster.session(session)["node"], "--wait", "15")
+        done = call(cluster, "drain", cluster.session(session)["node"], "--wait", "40")  # in which hall-2 starts
         assert done.exit_code == 0, (done.output, done.exception)
         assert cluster.serving(session) == "hall-2"
         viewer.comes_from(cluster.services["hall-2"].url)

@@ -58,18 +58,22 @@ def test_a_stall_is_said_and_connected_again(monkeypatch: pytest.MonkeyPatch) ->
     """Within the limit, in words; frames of the new connection come with their camera's numbers."""
     monkeypatch.setattr(module, "STALL_TIMEOUT", 1.0)
     calls: list[float] = []
+    read = threading.Event()  # the words for the stall: they stand until frames come again
 
     def chunks() -> Iterator[bytes]:
         calls.append(time.monotonic())
         if len(calls) == 1:
             yield from numbered(1, 5)
             time.sleep(10)
+        read.wait(5)
         yield from numbered(100, 110)
-        rest()
+        while True:  # the last one again and again, which is passed over: silence would be the next stall
+            yield from numbered(110, 110)
 
     with RogueCamera(chunks) as camera, reading(camera.url) as ingest:
         wait_for(lambda: ingest.taken == 5, 5, "first frames")
         wait_for(lambda: ingest.problem == "the camera node does not answer", 3, "words for the stall")
+        read.set()
         picture = wait_for(lambda: newest(ingest, 110), 5, "frames of the second connection")
         assert picture.sequence == 110
         assert ingest.problem is None
@@ -139,12 +143,12 @@ def test_everything_that_is_passed_over_is_counted_by_reason() -> None:
         for number, bad in enumerate(nasty, start=1):
             yield part(Frame(JPEG, number, START + number, 64, 48))
             yield bad
-        yield from numbered(9, 9)
+        yield from numbered(9, 10)  # what came before a frame is counted once that frame is taken
         rest()
 
     with RogueCamera(chunks) as camera, reading(camera.url) as ingest:
-        wait_for(lambda: newest(ingest, 9), 20, "last frame")
-        assert ingest.taken == len(nasty) + 1
+        wait_for(lambda: newest(ingest, 10), 20, "last frame")
+        assert ingest.taken == len(nasty) + 2
         assert ingest.refused == {"garbage": 1, "empty": 1, "unusable": 1, "cut off": 1, "too large": 1}
         assert camera.connections == 1
         assert ingest.problem is None

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import cv2
@@ -144,6 +145,7 @@ def test_no_picture_is_an_error_and_holds_no_thread(mesh: Mesh) -> None:
         node(mesh.registry, "camera", name="mute")
         made = session(mesh.registry, "mute", "echo")
         waiting = [ask(mesh.compute.port, urlsplit(made["stream_url"]).path) for _ in range(30)]
+        wait_for(lambda: viewers(mesh) == 30, 5, "thirty who wait")
         began = time.monotonic()
         assert requests.get(f"{mesh.compute.url}/healthz", timeout=5).ok
         assert time.monotonic() - began < 1
@@ -254,11 +256,15 @@ def test_statistics_and_the_motion_gate(mesh: Mesh) -> None:
     """The session's own figures while somebody watches, and `gate=motion` on the original's address."""
     made = mesh.open()
     watch(made["stream_url"], 10)
-    answer = requests.get(made["stream_url"].replace("/stream", "/stats"), timeout=5)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
+
+    def told() -> dict[str, Any] | None:
+        answer = requests.get(made["stream_url"].replace("/stream", "/stats"), timeout=5)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found if found["frames"]["sent"] >= 10 else None  # the last one is counted once it has been sent
+
+    found = wait_for(told, 3, "ten pictures sent")
     assert (found["session"], found["camera"], found["algorithm"]) == (made["session_id"], "cam", "echo")
-    assert found["frames"]["sent"] >= 10
     assert found["stages"]["send"]["count"] > 0
     mesh.end(made)
     gated = watch(f"{mesh.compute.url}/echo/image.jpg?camera=cam&gate=motion", 20)

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from compute_node.algorithms.base import Detection
+from compute_node.found import Found
+from compute_node.metrics import Metrics
+from compute_node.picture import Picture, Wishes
 from compute_node.pipeline import Pipeline
 from compute_node.sessions import Session
-from compute_node.stills import MOST, Wanted
+from compute_node.stills import MOST, Stills, Wanted
 from mesh.errors import Unavailable
 from mesh.frame import Frame
 from mesh.wire import Assignment, CameraAddress
 from tests.compute_node.test_pipeline import BOX, SIZE, Watcher, camera_of, node, quiet, results, scene
+from tests.processes import wait_for
 from tests.viewers import picture
 
 
@@ -57,26 +62,38 @@ def test_a_picture_fits_and_is_never_enlarged(pipeline: Pipeline, wanted: Wanted
     assert 0 <= (found.age_ms or -1) < 2000
 
 
-def test_of_one_frame_each_size_is_made_once(pipeline: Pipeline) -> None:
+def looked(stills: Stills, sequence: int) -> None:
+    """A frame has been searched, and the next one comes when the test says so."""
+    frame = Frame(scene(90), sequence, time.time(), *SIZE)
+    stills.put(Picture(frame, Wishes()), Found(frame, [Detection("thing", 0.9, BOX)], 1.0), SIZE)
+
+
+def at_hand(stills: Stills, wanted: Wanted) -> Frame:
+    found = stills.get(wanted, 60, 0)
+    assert found is not None
+    return found
+
+
+def test_of_one_frame_each_size_is_made_once() -> None:
     """Sixteen who ask at once get the very same picture; another size is another one of the same frame."""
-    frames: list[list[Frame]] = []
-    for _ in range(5):  # a new frame may come between the first to ask and the last
-        asked: list[Frame] = []
-        start = threading.Barrier(16)
+    stills = Stills(80, Metrics())
+    looked(stills, 1)
+    asked: list[Frame] = []
+    start = threading.Barrier(16)
 
-        def ask(into: list[Frame] = asked, gate: threading.Barrier = start) -> None:
-            gate.wait(5)
-            into.append(still(pipeline, Wanted(width=480)))
+    def ask() -> None:
+        start.wait(5)
+        asked.append(at_hand(stills, Wanted(width=480)))
 
-        threads = [threading.Thread(target=ask) for _ in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
-        frames.append(asked)
-    for asked in frames:
-        assert len({id(frame) for frame in asked}) == len({frame.sequence for frame in asked})
-    assert min(len({id(frame) for frame in asked}) for asked in frames) == 1
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(asked) == 16
+    assert len({id(frame) for frame in asked}) == 1
+    other = at_hand(stills, Wanted(width=320))
+    assert (other.sequence, other.width, asked[0].width) == (1, 320, 480)
 
 
 def test_nothing_is_drawn_for_the_frames_in_between() -> None:
@@ -86,27 +103,30 @@ def test_nothing_is_drawn_for_the_frames_in_between() -> None:
         pipeline = one.run(algorithm)
         quiet(pipeline)
         results(pipeline, 2)
-        drawn, searched = pipeline.stats("s", 0).frames["drawn"], len(algorithm.shapes)
+        before, searched = pipeline.stats("s", 0).frames, len(algorithm.shapes)
         for _ in range(4):
             still(pipeline, Wanted(width=320))
-            time.sleep(0.25)
-        assert len(algorithm.shapes) - searched > 15
-        assert pipeline.stats("s", 0).frames["drawn"] == drawn
+            next_one = len(algorithm.shapes) + 8
+            wait_for(lambda many=next_one: len(algorithm.shapes) >= many, 5, "searches")  # type: ignore[misc]
+        after = pipeline.stats("s", 0).frames
+        assert after["searched"] - before["searched"] > 0.5 * (after["in"] - before["in"])
+        assert after["drawn"] == before["drawn"]
         assert set(algorithm.shapes[searched:]) == {(360, 640, 3)}, "nobody needs whole frames"
         assert "fogline_compute_still_seconds_count 4.0" in one.says()
 
 
 def test_too_many_sizes_of_one_frame_are_refused() -> None:
     """Each costs an encoding; the next frame begins anew."""
-    with node(camera_of(lambda n: scene(n % 200), fps=1)) as one:
-        pipeline = one.run(Watcher())
-        first = still(pipeline, Wanted(width=100))
-        for number in range(1, MOST):
-            assert still(pipeline, Wanted(width=100 + number), max_age=60).sequence == first.sequence
-        with pytest.raises(Unavailable, match="too many different sizes"):
-            still(pipeline, Wanted(width=500), max_age=60)
-        assert still(pipeline, Wanted(width=100), max_age=60) is first
-        assert still(pipeline, Wanted(width=500), max_age=0).sequence > first.sequence
+    stills = Stills(80, Metrics())
+    looked(stills, 1)
+    first = at_hand(stills, Wanted(width=100))
+    for number in range(1, MOST):
+        assert at_hand(stills, Wanted(width=100 + number)).sequence == first.sequence
+    with pytest.raises(Unavailable, match="too many different sizes"):
+        at_hand(stills, Wanted(width=500))
+    assert at_hand(stills, Wanted(width=100)) is first
+    looked(stills, 2)
+    assert at_hand(stills, Wanted(width=500)).sequence > first.sequence
 
 
 def test_a_placard_comes_small_too() -> None:

@@ -147,6 +147,7 @@ def test_the_units_start_a_mesh_that_works_and_stops_at_once(root: Path) -> None
     """Run as systemd would, the nodes join by the registry's token, pictures are annotated, and SIGTERM ends all."""
     running: dict[str, subprocess.Popen[bytes]] = {}
     ports = {}
+    took: dict[str, float] = {}
     try:
         for name in SERVICES:
             unit = units.read(root, f"{name}.service")
@@ -166,8 +167,8 @@ def test_the_units_start_a_mesh_that_works_and_stops_at_once(root: Path) -> None
             return picture.content if "X-Inference-Ms" in picture.headers else None
 
         assert wait_for(annotated, 40, "annotated picture").startswith(b"\xff\xd8")
-        dashboard = requests.get(f"http://127.0.0.1:{ports['fogline-ui']}/readyz", timeout=5)
-        assert dashboard.status_code == 200, dashboard.text
+        dashboard = f"http://127.0.0.1:{ports['fogline-ui']}/readyz"
+        wait_for(lambda: requests.get(dashboard, timeout=5).status_code == 200, 20, "the dashboard")
         assert requests.get(f"{registry}/v1/nodes", timeout=5).status_code == 401
     finally:
         for name, process in reversed(running.items()):  # nodes before the registry, as systemd does
@@ -178,7 +179,9 @@ def test_the_units_start_a_mesh_that_works_and_stops_at_once(root: Path) -> None
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(5)
-            assert time.monotonic() - began < 5, (name, (root / f"{name}.log").read_text()[-2000:])
+            took[name] = time.monotonic() - began
+    for name, seconds in took.items():  # only now: all of them have to end
+        assert seconds < 5, (name, (root / f"{name}.log").read_text()[-2000:])
     assert [process.returncode for process in running.values()] == [0] * len(SERVICES)
 
 

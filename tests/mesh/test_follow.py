@@ -129,11 +129,20 @@ def test_a_move_that_brings_nothing_is_not_repeated_at_once(
     with RogueCamera(lambda: hangs(1, 0)) as stuck:
         lead(registry, stuck, 1)
         follower = Follower(registry.url, "s")
+        asked_at: list[float] = []
+
+        def moved(token: int) -> dict[str, object]:
+            asked_at.append(time.monotonic())
+            if len(asked_at) == 2:
+                threading.Timer(0.6, follower.close).start()  # long before it asks again
+            return {"token": token}
+
+        registry.moved = moved  # type: ignore[method-assign]
         began = time.monotonic()
-        threading.Timer(1.8, follower.close).start()
         assert list(follower) == []
     assert time.monotonic() - began < 4
     assert registry.asked == [1, 1]
+    assert asked_at[1] - asked_at[0] > 0.75
 
 
 def test_a_session_that_has_ended_is_not_waited_for(

@@ -105,9 +105,10 @@ class Scripted:
             if (says := self.says()) is not None:
                 self.tell(says, beat.number)
 
-    def tell(self, says: Says, echo: int = 0, *, key: bytes = KEY) -> None:
+    def tell(self, says: Says, echo: int = 0, *, orders: int | None = None, key: bytes = KEY) -> None:
+        newest = self.orders if orders is None else orders
         answer = AnswerDatagram(
-            node_id="n", echo=echo, stamp=echo, orders=self.orders, lease_seconds=LEASE, seconds=0.1, says=says
+            node_id="n", echo=echo, stamp=echo, orders=newest, lease_seconds=LEASE, seconds=0.1, says=says
         )
         self._socket.sendto(datagram.seal(answer, key), self._node)
 
@@ -120,15 +121,14 @@ class Scripted:
 
 
 class Node:
-    """A membership whose sessions a test sets."""
+    """A membership whose sessions a test sets. timeout: seconds that an answer may take."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, timeout: float = 0.5, **options: Any) -> None:
         self.reports: list[SessionReport] = []
         self.obeyed: list[BeatReply] = []
         self.held_when_told: list[bool] = []
-        self.membership = Membership(
-            RegistryClient(url, timeout=(0.5, 0.5)), "n", dict, self._beat, self._obey, **options
-        )
+        client = RegistryClient(url, timeout=(0.5, timeout))
+        self.membership = Membership(client, "n", dict, self._beat, self._obey, **options)
         self.membership.start()
 
     def _beat(self) -> Beat:
@@ -149,7 +149,7 @@ class Node:
             if not self.holds:
                 return False
             time.sleep(0.005)
-        return True
+        return self.holds
 
 
 @pytest.fixture
@@ -173,6 +173,12 @@ def join(registry: Scripted) -> Iterator[Callable[..., Node]]:
         one.membership.stop()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer may be late on a busy machine: that is no reason to beat by HTTP, too."""
+    monkeypatch.setattr("mesh.transmitter.MIN_PATIENCE", 3.0)
+
+
 def problem(title: str, **members: Any) -> bytes:
     return msgspec.json.encode({"title": title, "detail": "words", **members})
 
@@ -185,19 +191,16 @@ def test_orders_are_obeyed_before_the_lease_is_renewed(join: Callable[..., Node]
 
 def test_the_lease_runs_from_the_sending_of_the_beat(registry: Scripted, join: Callable[..., Node]) -> None:
     """However long the answer was on its way: here nearly as long as the lease."""
-    node = join()
-    slow = threading.Event()
+    node = join(timeout=2.0)
 
-    def late() -> BeatReply | None:
-        if slow.is_set():
-            return None
-        slow.set()
+    def late() -> BeatReply:
+        registry.reply = lambda: (500, b"nobody knows")
         time.sleep(0.35)
-        return BeatReply(lease_seconds=LEASE)
+        return BeatReply(lease_seconds=LEASE, orders=5)
 
     registry.reply = late
-    before = len(node.obeyed)
-    wait_for(lambda: len(node.obeyed) > before, 2, "a late answer")
+    # By its orders: the quick answer to a beat from before may be on its way still.
+    wait_for(lambda: node.obeyed[-1].orders == 5, 4, "a late answer")
     assert not node.still_holds(LEASE - 0.2)
 
 
@@ -220,13 +223,14 @@ def test_nobody_can_move_anything_while_redis_is_away(registry: Scripted, join: 
     assert node.membership.problem == "words"
 
 
-def test_nobody_can_move_anything_where_nobody_listens(registry: Scripted, join: Callable[..., Node]) -> None:
+def test_nobody_can_move_anything_where_nobody_listens(join: Callable[..., Node]) -> None:
     """The registry is stopped: connections are refused, the lease goes on, and so does the node when it returns."""
+    registry = Scripted(free_port())  # which nobody else is given while it is stopped
     node = join(f"{registry.url},http://127.0.0.1:{free_port()}")
     registry.close()
     assert node.still_holds(LONGER)
     again = Scripted(registry.port)
-    wait_for(lambda: again.beats, 8, "beat")
+    wait_for(lambda: bool(again.beats), 8, "beat")
     assert node.holds
     again.close()
 
@@ -272,6 +276,7 @@ def test_asking_from_within_obeying_leads_to_a_beat_at_once(registry: Scripted, 
     wait_for(lambda: len(registry.beats) == 4, 2, "beats")
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("by_datagram", [False, True])
 def test_a_change_is_told_within_a_second(registry: Scripted, join: Callable[..., Node], by_datagram: bool) -> None:
     """Though the next full beat is far away; the rate alone is no news."""
@@ -290,7 +295,7 @@ def test_a_change_is_told_within_a_second(registry: Scripted, join: Callable[...
         assert len(registry.beats) == told
 
 
-def test_datagrams_replace_full_beats(registry: Scripted, join: Callable[..., Node]) -> None:
+def test_datagrams_replace_full_beats(registry: Scripted, join: Callable[..., Node], patient: None) -> None:
     """While they are answered the lease is renewed by them alone; each carries the stamp of the last answer."""
     registry.take_datagrams()
     node = join()
@@ -300,7 +305,8 @@ def test_datagrams_replace_full_beats(registry: Scripted, join: Callable[..., No
     assert len(registry.beats) == before
     numbers = [beat.number for beat in registry.datagrams]
     assert numbers == sorted(set(numbers))
-    assert registry.datagrams[-1].stamp == registry.datagrams[-2].number
+    # Of a beat that was sent again, for its answer was late, the stamp is an older one.
+    wait_for(lambda: (two := registry.datagrams[-2:])[1].stamp == two[0].number, 2, "the last answer's stamp")
 
 
 @pytest.mark.parametrize("says", [None, "prove"])
@@ -326,7 +332,7 @@ def test_a_new_key_makes_nobody_wait_for_answers(registry: Scripted, join: Calla
     assert node.still_holds(2 * LONGER)
 
 
-def test_answers_that_redis_is_away_keep_a_lease(registry: Scripted, join: Callable[..., Node]) -> None:
+def test_answers_that_redis_is_away_keep_a_lease(registry: Scripted, join: Callable[..., Node], patient: None) -> None:
     """By datagram as by HTTP, and without a word by HTTP."""
     registry.take_datagrams()
     node = join()
@@ -351,27 +357,27 @@ def test_newer_orders_are_fetched_before_the_lease_goes_on(registry: Scripted, j
     wait_for(lambda: registry.datagrams[-1].orders == 8, 2, "their number in a beat")
 
 
+@pytest.mark.usefixtures("patient")
 def test_news_are_followed_once_and_only_from_the_registry(registry: Scripted, join: Callable[..., Node]) -> None:
     """A poke leads to a full beat; a forged or repeated one to nothing."""
     registry.take_datagrams()
     node = join()
     wait_for(lambda: len(registry.datagrams) > 3, 2, "datagrams")
-    registry.says = lambda: None
     registry.reply = lambda: BeatReply(lease_seconds=LEASE, orders=9)
     before = len(registry.beats)
-    registry.orders = 9
-    registry.tell("news", key=b"guessed")
-    time.sleep(0.03)
+    registry.tell("news", orders=9, key=b"guessed")
+    sent = registry.datagrams[-1].number
+    wait_for(lambda: registry.datagrams[-1].stamp > sent, 2, "a beat after a later answer")
     assert len(registry.beats) == before
-    registry.tell("news")
-    wait_for(lambda: node.obeyed and node.obeyed[-1].orders == 9, 0.5, "obeyed orders")
+    registry.tell("news", orders=9)  # which no answer to a beat says
+    wait_for(lambda: any(reply.orders == 9 for reply in node.obeyed), 2, "obeyed orders")
 
 
 def test_a_registry_without_a_lease_is_not_served(registry: Scripted) -> None:
     """Before the first answer there is none."""
     registry.reply = lambda: None
     node = Node(registry.url)
-    wait_for(lambda: registry.beats, 3, "beat")
+    wait_for(lambda: bool(registry.beats), 3, "beat")
     assert not node.holds
     node.membership.stop()
 

@@ -134,9 +134,16 @@ def test_a_slow_reader_misses_nothing_until_the_log_has_moved_on(room: Room) -> 
 
 def test_who_is_new_begins_with_the_whole_picture(room: Room) -> None:
     """A large one goes out in pieces, and what happens meanwhile comes after it."""
-    room.whole = lambda: Excerpt(b"[" + bytes(3_000_000) + b"]", (room.number,))  # type: ignore[method-assign]
+
+    def large() -> Excerpt:
+        whole = Excerpt(b"[" + bytes(3_000_000) + b"]", (room.number,))
+        room.pictures += 1
+        return whole
+
+    room.whole = large  # type: ignore[method-assign]
     reader = room.enter(None)
-    wait_for(lambda: room.fanout.connections == 1, 5, "reader")
+    # Not only until it is there: what is written before its picture is taken is in that.
+    wait_for(lambda: room.pictures == 1, 5, "picture for the reader")
     room.write()
     data = read_until(reader, b"<1>")
     assert len(data) == len(b"HEAD hello []<1>") + 3_000_000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,26 +31,40 @@ def test_this_machines_load_is_known_within_seconds() -> None:
         assert vitals.PLAUSIBLE[0] <= load.temperature <= vitals.PLAUSIBLE[1]
 
 
-def test_a_slow_sensor_keeps_nobody_waiting() -> None:
+class Clock:
+    """Stands still until a test sets it on: threads that come late change nothing."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_slow_sensor_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks gets the last sample meanwhile, and the machine is asked at most once a second."""
-    slow, began = threading.Event(), threading.Event()
+    clock, slow, began = Clock(), threading.Event(), threading.Event()
+    monkeypatch.setattr(vitals, "time", clock)
     samples: list[float] = []
 
     def sample() -> Vitals:
-        samples.append(time.monotonic())
+        samples.append(clock.now)
         began.set()
         slow.wait(10)
         return Vitals(cpu_percent=len(samples))
 
     monitor = Monitor(sample)
-    end = time.monotonic() + 1.3
-    while time.monotonic() < end:
+    for hundredth in range(101):
+        clock.now = 1000 + hundredth / 100
         assert monitor.now() == Vitals()
-        time.sleep(0.01)
-    assert began.is_set()
+    assert began.wait(5)
+    for hundredth in range(100):
+        clock.now = 1001 + hundredth / 100
+        assert monitor.now() == Vitals()
     slow.set()
-    wait_for(lambda: monitor.now().cpu_percent >= 2, 5, "a second sample")
-    assert min(after - before for before, after in pairwise(samples)) > 0.9
+    wait_for(lambda: monitor.now().cpu_percent == 1, 5, "the first sample")
+    clock.now = 1002
+    wait_for(lambda: monitor.now().cpu_percent == 2, 5, "a second sample")
+    assert samples == [1001, 1002]
 
 
 def test_a_sensor_that_fails_is_asked_again() -> None:

@@ -12,14 +12,16 @@ import msgspec
 import pytest
 
 from mesh import manifest as manifests
-from mesh.errors import RegistryAway
-from mesh.wire import Beat, Load
+from mesh.errors import Conflict, RegistryAway
+from mesh.wire import Beat, Load, SessionRequest
 from registry import mirror as module
 from registry import standing
 from registry.documents import Documents
 from registry.listing import Snapshots, View
 from registry.mirror import Mirror
+from registry.originals import UNAUTHENTICATED
 from registry.redis_store import RedisStore
+from registry.sessions import Sessions
 from registry.settings import RegistrySettings
 from registry.store import Changes, Dialled, NodeRecord, Opening, SessionRecord, Snapshot
 from tests.processes import Running, wait_for
@@ -68,9 +70,18 @@ class Desk:
         more = {"slots": 2, "algorithm": [YOLO]} if kind == "compute" else {}
         names = {"node_id": node_id, "name": name or node_id, "host_name": "h", "boot_id": "b"}
         url = f"http://127.0.0.1:1/{node_id}"
-        self.store.register(manifests.parse({"schema": "fogline/1", "kind": kind} | names | more), url, [], lease)
+        self.store.register(
+            manifests.parse({"schema": "fogline/1", "kind": kind} | names | more), url, [names["name"]], lease
+        )
         self.store.reached([Dialled(node_id=node_id, url=url)], 1.0)
         return node_id
+
+    def stranger(self, host_name: str, name: str) -> str:
+        """One of the original's cameras, for which nobody vouches."""
+        document = {"host_name": host_name, "FriendlyName": name, "ip_address": "127.0.0.1", UNAUTHENTICATED: True}
+        one = manifests.parse(document, "camera")
+        self.store.register(one, f"http://127.0.0.1:1/{host_name}", [name], LEASE)
+        return one.node_id
 
     def names(self) -> list[str]:
         return [node.name for node in self.snapshots.view().snapshot.nodes]
@@ -218,6 +229,23 @@ def test_a_log_that_went_dumb_is_noticed(desk: Desk) -> None:
     desk.store.mute = True
     desk.join("line-3")
     wait_for(lambda: desk.mirror.node("line-3"), 5, "the node")
+
+
+def test_a_stranger_that_came_a_moment_ago_is_taken_for_nobody(desk: Desk) -> None:
+    """A session gets the camera that somebody vouched for, and none while that is away, though the mirror has not heard
+    yet of an unauthenticated one with the same name."""
+    mine = desk.join("mine", name="belt")
+    desk.join("gpu", "compute")
+    sessions, wanted = Sessions(desk.store, desk.snapshots), SessionRequest(camera="belt", algorithm="yolo")
+    desk.mirror.stop()  # from now on it reads only what somebody waits for
+    first = desk.stranger("old-1", name="belt")
+    assert sessions.open(wanted)["camera"] == mine
+    desk.store.leave(mine, "left the mesh")
+    desk.store.leave(first, "left the mesh")
+    desk.names()
+    desk.stranger("old-2", name="belt")
+    with pytest.raises(Conflict, match="is away"):
+        sessions.open(wanted)
 
 
 def test_a_suspected_network_is_told(desk: Desk) -> None:

@@ -95,9 +95,9 @@ def test_the_audit_has_the_browsers_address(proxied: Proxied) -> None:
         f"{proxied.url}/api/sign-in",
         json={"name": "nobody-here", "password": "x"}, headers=forged, verify=proxied.authority, timeout=10,
     )  # fmt: skip
-    entry = proxied.mesh.ask("GET", "/v1/audit")["entries"][0]
-    assert entry["action"] == "sign-in refused"
-    assert entry["address"] in ("127.0.0.1", "::1")
+    entries = proxied.mesh.ask("GET", "/v1/audit")["entries"]
+    refused = next(one for one in entries if one["action"] == "sign-in refused")  # nodes may be joining meanwhile
+    assert refused["address"] in ("127.0.0.1", "::1")
 
 
 def test_pictures_come_through_the_proxy(proxied: Proxied) -> None:

@@ -15,6 +15,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
+from tests.calm import browsing
 from tests.processes import Running, free_port, wait_for
 from tests.viewers import follow, node, picture, session, watch
 
@@ -168,14 +169,11 @@ def test_a_dead_camera_says_why_on_the_annotated_stream_and_comes_back(
             for part in reader.feed(chunk):
                 seen.append(part.headers.get("x-no-signal", ""))
             if back is None and any(seen):
-                back = Running(
-                    "camera", "--data", str(tmp_path / "k"), *arguments, port=camera.port, log=tmp_path / "back.log"
-                )
+                back = start("camera", *arguments, data=tmp_path / "k", port=camera.port)
             if back is not None and any(seen) and not seen[-1] and seen[-3:] == ["", "", ""]:
                 break
             assert len(seen) < 2000
         assert back is not None
-        back.stop()
     assert any("camera node" in reason for reason in seen)
 
 
@@ -185,12 +183,14 @@ def test_chromium_plays_the_stream_in_an_img(mesh: Mesh, tmp_path: Path, browser
     with session_of(registry, "yolo") as made:
         page_file = tmp_path / "page.html"
         page_file.write_text(f'<img src="{registry.url}/v1/sessions/{made["session_id"]}/stream">')
-        with browser.new_context(viewport={"width": 1300, "height": 740}) as context:
+        with browsing(), browser.new_context(viewport={"width": 1300, "height": 740}) as context:
             page = context.new_page()
             page.goto(page_file.as_uri(), wait_until="commit")
             page.wait_for_function("document.images[0].naturalWidth > 600", timeout=15_000)
             shots = set()
-            for _ in range(10):
+
+            def moves() -> bool:
                 shots.add(hash(page.screenshot()))
-                page.wait_for_timeout(200)
-        assert len(shots) >= 5
+                return len(shots) >= 5
+
+            wait_for(moves, 20, "five different pictures")

@@ -173,8 +173,10 @@ def test_without_a_credential_that_is_good_nothing_opens(mesh: Mesh, made: Json)
     for token in (made["token"] - 1, made["token"] + 1):  # whatever the query says
         other = proof.issue(signer, replace(good, token=token))
         assert get(f"{plain}?token={made['token']}&ticket={other}")[0] == 409
+    now = time.time()  # all of that may have taken a while
     ended = proof.issue(signer, replace(good, ends=now + 2))
     with requests.get(f"{plain}?ticket={ended}", stream=True, timeout=10) as answer:
+        assert answer.status_code == 200, answer.text
         while answer.raw.read1(65536):
             assert time.time() < now + 5, "the stream goes on after its time"
     image = mesh.ask("POST", "/v1/tickets", {"cameras": [made["camera"]]})["cameras"][made["camera"]]["image_url"]

@@ -1,10 +1,12 @@
 """An unmodified camera, device and page of the original cluster work against Fogline.
 
-The original has fixed ports and no advertised addresses, so each of its hosts gets a loopback address of its own.
+The original has fixed ports and no advertised addresses, so each of its hosts gets a loopback address of its own, which
+no other run of the tests on this machine has.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +22,12 @@ import requests
 from tests.processes import Running, wait_for
 from tests.viewers import node, picture, session, watch
 
-CAMERA_HOST, COMPUTE_HOST = "127.0.0.77", "127.0.0.78"
+OWN = f"{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+CAMERA_HOST, COMPUTE_HOST, DEVICE_HOST = f"127.77.{OWN}", f"127.78.{OWN}", f"127.79.{OWN}"
 CAMERA = {"name": "web camera", "type": "Camera", "host_name": "cam-pi", "ip_address": CAMERA_HOST}
 DEVICE = {
     "FriendlyName": "Thinkstation", "name": "Thinkstation", "ram": "2gb", "cpu": "amd", "host_name": "thinkstation",
-    "ip_address": "127.0.0.79",
+    "ip_address": DEVICE_HOST,
     "algorithm": [{"name": "HAAR Cascade", "category": "facialrecognition", "class": "Computer Vision",
                    "path": "haar/image.jpg"}],
 }  # fmt: skip

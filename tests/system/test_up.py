@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from tests.processes import ROOT, free_port, wait_for
+from tests.system.ups import beginning
 from tests.viewers import follow, watch
 
 
@@ -61,8 +62,16 @@ def data_folder(place: Path, models: Path, *more: str) -> Path:
 
 @contextmanager
 def running(data: Path, *arguments: str) -> Iterator[Up]:
-    """It is killed at the end, unless it has ended."""
-    one = Up(data, *arguments)
+    """As soon as it is up. It is killed at the end, unless it has ended."""
+    with ExitStack() as ends:
+        with beginning():
+            one = ends.enter_context(_ending(Up(data, *arguments)))
+            wait_for(lambda: "Fogline is up" in one.said(), 40, f"word in {one.out} that it is up")
+        yield one
+
+
+@contextmanager
+def _ending(one: Up) -> Iterator[Up]:
     try:
         yield one
     finally:
@@ -76,7 +85,6 @@ def running(data: Path, *arguments: str) -> Iterator[Up]:
 def up(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One for the tests that take no harm from each other."""
     with running(data_folder(tmp_path_factory.mktemp("up"), models)) as one:
-        wait_for(lambda: "Fogline is up" in one.said(), 40, f"word that it is up: {one.said()}")
         yield one
 
 
@@ -119,7 +127,6 @@ def test_a_password_in_a_source_is_nowhere_to_be_read_and_ctrl_c_ends_it_all(dat
     """Not in what is said, not in a log, not in a command line of a child, not in the mesh. SIGINT ends every process
     within five seconds."""
     with running(data, "--camera", "rtsp://operator:hunter2@127.0.0.1:9/live") as one:
-        wait_for(lambda: "Fogline is up" in one.said(), 40, "start")
         listed = requests.get(f"{one.registry}/v1/nodes", timeout=5).text
         family = one.family()
         assert len(family) > 8

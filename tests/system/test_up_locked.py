@@ -20,6 +20,7 @@ from cli.settings import UpSettings
 from cli.up import _sign_in, plan
 from mesh.keys import private_file
 from tests.processes import ROOT, free_port, wait_for
+from tests.system.ups import beginning
 
 PASSWORD = "a long enough password"
 
@@ -53,10 +54,6 @@ class Terminal:
     def shown(self) -> str:
         return self._shown.decode(errors="replace")
 
-    def up(self) -> str:
-        wait_for(lambda: "Ctrl-C stops everything" in self.shown(), 40, f"word that it is up: {self.shown()}")
-        return self.shown()
-
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
@@ -77,18 +74,20 @@ class Terminal:
 
 @contextlib.contextmanager
 def running(data: Path) -> Iterator[Terminal]:
-    terminal = Terminal(data)
-    try:
+    """As soon as it is up."""
+    with contextlib.ExitStack() as ends:
+        with beginning():
+            terminal = Terminal(data)
+            ends.callback(terminal.stop)
+            wait_for(lambda: "Ctrl-C stops everything" in terminal.shown(), 40, "word that it is up")
         yield terminal
-    finally:
-        terminal.stop()
 
 
 def test_the_first_runs_link_is_shown_once_and_written_nowhere(models: Path, tmp_path: Path) -> None:
     """It makes the first admin; no log and no command line has a secret."""
     (tmp_path / "models").symlink_to(models / "models")
     with running(tmp_path) as first:
-        shown = first.up()
+        shown = first.shown()
         token = (tmp_path / "admin" / "setup-token").read_text().strip()
         assert shown.count(f"http://127.0.0.1:{first.port}/setup#{token}") == 1
         assert shown.count("fgl_") == 1

@@ -32,10 +32,14 @@ class Mesh:
     ui: str
 
     def settled(self) -> bool:
-        """Whether the dashboard knows this mesh and nothing else."""
+        """Whether the dashboard knows this mesh and nothing else. It hears of nodes and sessions at once, and of
+        algorithms and added cameras with its next reading."""
         found = requests.get(f"{self.ui}/api/overview", timeout=5).json()
         nodes = {node["node_id"] for node in found["nodes"]}
-        return nodes == {self.camera_id, self.compute_id} and not found["sessions"] and not found["stale"]
+        runners = {node["id"] for algorithm in found["algorithms"] for node in algorithm["nodes"]}
+        others = found["sessions"] or found["cameras"] or found["stale"]
+        heard = nodes == {self.camera_id, self.compute_id} and runners == {self.compute_id} and not others
+        return heard and self.registry.watchers == 1
 
     @property
     def origins(self) -> set[str]:
@@ -82,7 +86,8 @@ def mesh(dashboard: Dashboard) -> Iterator[Mesh]:
             compute_id=registry.add_compute(compute, "Press shop 2"),
             ui=dashboard.url,
         )
-        # What the dashboard remembers of the test before must be gone.
+        # What the dashboard remembers of the test before must be gone. It reads anew at once when something is stopped.
+        requests.delete(f"{dashboard.url}/api/sessions/none", timeout=10)
         wait_for(made.settled, 10, "overview of the new mesh")
         yield made
 

@@ -89,7 +89,7 @@ class FakeRegistry(FakeServer):
 
     def algorithms(self) -> list[Json]:
         found: dict[str, Json] = {}
-        for node in self.nodes.values():
+        for node in list(self.nodes.values()):
             for entry in node.get("algorithm", ()):
                 one = found.setdefault(entry["id"], {**entry, "free_slots": 0, "nodes": []})
                 one["free_slots"] += self.free(node)
@@ -208,7 +208,7 @@ class FakeRegistry(FakeServer):
     def open(self, request: Handler, wish: Json) -> None:
         able = [
             n
-            for n in self.nodes.values()
+            for n in list(self.nodes.values())
             if any(e["id"] == wish["algorithm"] for e in n.get("algorithm", ()))
             and wish.get("node") in (None, n["node_id"], n["name"])
             and self.free(n)

@@ -16,8 +16,10 @@ from PIL import Image, ImageDraw
 
 from mesh import multipart
 from mesh.frame import Frame
+from tests.processes import free_port
 
 FPS = 12  # frames a second of a fake's stream
+AHEAD = 5.0  # seconds by which a fake's clock is: pages then believe its own word for a frame's age, whatever the delay
 Json = dict[str, Any]
 
 
@@ -33,6 +35,12 @@ def _drawn(x: int, width: int, height: int) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=70)
     return out.getvalue()
+
+
+def following(step: int) -> int:
+    """The step after `step`, when its time has come: there are FPS of them in a second on a busy machine, too."""
+    time.sleep(max(0.0, (step + 1) / FPS - time.time()))
+    return max(step + 1, int(time.time() * FPS))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -94,7 +102,7 @@ class FakeServer:
     """A server on a port of its own, which may go and come back."""
 
     def __init__(self) -> None:
-        self._port = 0
+        self._port = free_port()  # one that the kernel gives to nobody else while this server is away
         self._server: ThreadingHTTPServer | None = None
         self.requests: list[str] = []
         self.up()
@@ -102,7 +110,6 @@ class FakeServer:
     def up(self) -> None:
         handler = type("Bound", (Handler,), {"owner": self})
         self._server = QuietServer(("127.0.0.1", self._port), handler)
-        self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def down(self) -> None:
@@ -166,11 +173,11 @@ class FakeCamera(FakeServer):
         request.send_header("Connection", "close")
         request.end_headers()
         request.close_connection = True
+        step = int(time.time() * FPS)
         while self.runs:
-            step = int(time.time() * FPS)
             frame = Frame(jpeg=self.picture(step), sequence=step, captured_at=time.time(), width=640, height=360)
             request.wfile.write(multipart.part(frame))
-            time.sleep(1 / FPS)
+            step = following(step)
 
 
 class FakeCompute(FakeServer):
@@ -217,12 +224,12 @@ class FakeCompute(FakeServer):
         request.send_header("Connection", "close")
         request.end_headers()
         request.close_connection = True
+        step = int(time.time() * FPS)
         while self.runs:
             if not self.frozen:
-                step = int(time.time() * FPS)
                 request.wfile.write(self.part(step) if view == "stream" else self.event(step))
                 request.wfile.flush()
-            time.sleep(1 / FPS)
+            step = following(step)
 
     def part(self, step: int) -> bytes:
         width, height = self.size
@@ -241,7 +248,7 @@ class FakeCompute(FakeServer):
             "model": "yolov3-tiny",
             "inference_ms": 17.2,
             "age_ms": 48.0,
-            "frame": {"sequence": step, "captured_at": time.time(), "width": width, "height": height},
+            "frame": {"sequence": step, "captured_at": time.time() + AHEAD, "width": width, "height": height},
             "objects": objects,
         }
         return f"data: {json.dumps(document)}\n\n".encode()

@@ -48,7 +48,7 @@ def test_many_browsers_cost_the_registry_one_call(mesh: Mesh) -> None:
     for _ in range(20):
         overview(mesh)
     allowed = 1 + int((time.monotonic() - began) / 0.5)
-    assert mesh.registry.requests.count("GET /v1/nodes") <= allowed
+    assert sum(one.startswith("GET /v1/nodes") for one in mesh.registry.requests) <= allowed
 
 
 def test_a_registry_that_goes_leaves_the_last_known_marked_stale(mesh: Mesh) -> None:
@@ -87,12 +87,14 @@ def test_a_session_is_started_and_stopped(mesh: Mesh) -> None:
     assert made.status_code == 201
     session = made.json()
     assert session["node"] == mesh.compute_id
-    wait_for(lambda: [s["session_id"] for s in overview(mesh)["sessions"]] == [session["session_id"]], 2, "session")
+    wait_for(
+        lambda: [s["session_id"] for s in overview(mesh)["sessions"]] == [session["session_id"]], SECONDS, "session"
+    )
     address = f"{mesh.ui}/api/sessions/{session['session_id']}"
     assert requests.get(address, timeout=10).json()["algorithm"] == "yolo"
     assert requests.delete(address, timeout=10).status_code == 204
     assert requests.delete(f"{mesh.ui}/api/sessions/never-was", timeout=10).status_code == 204
-    wait_for(lambda: overview(mesh)["sessions"] == [], 2, "no session")
+    wait_for(lambda: overview(mesh)["sessions"] == [], SECONDS, "no session")
 
 
 def test_what_the_registry_refuses_is_passed_on_in_its_words(mesh: Mesh) -> None:

@@ -10,6 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
+from tests.calm import browsing
 from tests.processes import ROOT, wait_for
 from tests.ui.conftest import Mesh
 from ui.assets import ICONS, LIBRARIES, Assets
@@ -103,7 +104,7 @@ def test_licences_are_told(mesh: Mesh) -> None:
 def test_a_page_is_light(mesh: Mesh, browser: Browser, path: str) -> None:
     """What Chromium really takes over the wire for page, styles, scripts, icons and texts."""
     session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)
-    with browser.new_context(locale="zh-CN") as context:
+    with browsing(), browser.new_context(locale="zh-CN") as context:
         page = context.new_page()
         wire = context.new_cdp_session(page)
         addresses: dict[str, str] = {}

@@ -39,8 +39,11 @@ class RealMesh:
 
 
 @pytest.fixture(scope="module")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealMesh]:
+def mesh(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[RealMesh]:
     folder: Path = tmp_path_factory.mktemp("failover")
+    # Else the camera fetches its photographs from elsewhere while everybody waits for it.
+    (folder / "camera").mkdir()
+    (folder / "camera" / "media").symlink_to(models / "media")
     with ExitStack() as stack:
 
         def run(role: str, name: str, *arguments: str) -> Running:

@@ -55,11 +55,18 @@ def test_who_comes_hears_everything_first(mesh: Mesh, ear: Listener) -> None:
 
 def test_a_change_is_told_as_the_document_that_it_made(mesh: Mesh, ear: Listener) -> None:
     """A node that is renamed, a session that starts and ends, a node that goes."""
+
+    def read_anew() -> None:
+        """Until the lists have just been read: what changes then is told by an event first, and they have it later."""
+        heard = len(ear.events)
+        wait_for(lambda: any(kind == "vitals" for kind, _ in ear.events[heard:]), 5, "a reading of the lists")
+
     mesh.registry.nodes[mesh.camera_id]["name"] = "Press line 4"
     ear.wait("node", lambda node: node.get("name") == "Press line 4")
     session = mesh.registry.add_session(mesh.camera_id, "yolo", mesh.compute_id)
     ident = session["session_id"]
     assert ear.wait("session", lambda told: told["session_id"] == ident)["state"] == "running"
+    read_anew()  # a list without the session would say that it is gone, and no more
     mesh.registry.end(ident)
     ended = ear.wait("session", lambda told: told["state"] == "ended")
     assert ended["state_reason"] == "ended by request"
@@ -139,7 +146,7 @@ def test_nobody_there_nothing_asked(mesh: Mesh) -> None:
         reading.close()
         wait_for(lambda: registry.watchers == 0, 5, "the watch's end")
         registry.add_camera(mesh.camera, "New")
-        assert [node["name"] for node in followed.read()["nodes"]] == ["New"]
+        assert [node["name"] for node in followed.read(patience=10)["nodes"]] == ["New"]
     finally:
         followed.close()
         registry.down()

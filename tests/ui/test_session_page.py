@@ -25,7 +25,7 @@ from tests.processes import Running, free_port, wait_for
 from tests.ui.accessibility import axe
 from tests.ui.conftest import Mesh, Watch
 from tests.ui.fakes import FakeCompute
-from tests.ui.test_browser import clean, live, loaded
+from tests.ui.test_browser import clean, live, loaded, number
 
 # How many pixels of a chart have the colour of a variable of the style sheet.
 PIXELS = """(canvas, variable) => {
@@ -102,14 +102,15 @@ def test_the_charts_draw_and_move(mesh: Mesh, page: Page, watch: Watch) -> None:
     page.get_by_role("radio", name="1 min").check()
     wait_for(lambda: canvas.count() and canvas.evaluate(PIXELS, "--line-1") > 5, 10, "line")
     first = canvas.evaluate("canvas => canvas.toDataURL()")
-    page.wait_for_timeout(1500)
-    assert 9 <= float(legend(page, "Frames a second", "Searched").inner_text()) <= 15
-    assert legend(page, "Frames a second", "Camera").inner_text() == "12"
+    searched = number(legend(page, "Frames a second", "Searched"))
+    # Of some second: on a busy machine one may have fewer frames, and the next those that came late.
+    wait_for(lambda: 9 <= (searched() or 0) <= 15, 10, "as many frames a second as there are")
+    expect(legend(page, "Frames a second", "Camera")).to_have_text("12")
     expect(legend(page, "Inference", "Inference")).to_have_text("17 ms")
     expect(legend(page, "Latency", "here")).to_have_text("48 ms")
     expect(legend(page, "Found", "person")).to_have_text("2")
     expect(legend(page, "Found", "bottle")).to_have_text("1")
-    assert canvas.evaluate("canvas => canvas.toDataURL()") != first
+    wait_for(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != first, 5, "chart that moves")
     page.emulate_media(color_scheme="dark")
     wait_for(lambda: canvas.evaluate(PIXELS, "--line-1") > 5, 5, "line in dark colours")
     page.get_by_role("radio", name="15 min").check()
@@ -302,8 +303,8 @@ def test_lines_for_other_programs_are_copied(mesh: Mesh, page: Page) -> None:
     session = opened(mesh, page)
     page.get_by_text("Use it in other programs").click()
     page.get_by_role("button", name="Copy: OpenCV").click()
-    copied = wait_for(lambda: page.evaluate("navigator.clipboard.readText()"), 5, "clipboard")
-    assert copied == f'cv2.VideoCapture("{mesh.ui}/sessions/{session["session_id"]}/stream")'
+    line = f'cv2.VideoCapture("{mesh.ui}/sessions/{session["session_id"]}/stream")'
+    wait_for(lambda: page.evaluate("navigator.clipboard.readText()") == line, 5, "line in the clipboard")
 
 
 # --- on real services
@@ -362,6 +363,7 @@ def test_every_line_for_other_programs_works_as_it_stands(real: RealMesh, page: 
     real.cluster.settled(made["session_id"])
     page.goto(f"{real.ui}/s/{made['session_id']}", wait_until="commit")
     page.get_by_text("Use it in other programs").click()
+    expect(page.locator(".line")).not_to_have_count(0)  # the page's script writes all of them at once
     lines = {
         line.locator(".line-name").inner_text(): line.locator("code").inner_text()
         for line in page.locator(".line").all()

@@ -261,7 +261,8 @@ def test_while_the_registry_is_away(tmp_path: Path) -> None:
     with locked_mesh(tmp_path) as mesh:
         browser = mesh.sign_in("admin")
         secret = bearer(browser)
-        assert not browser.get(f"{mesh.ui}/api/overview", timeout=10).json()["stale"]
+        # Its first reading of the registry may take longer than a call waits for it.
+        wait_for(lambda: not browser.get(f"{mesh.ui}/api/overview", timeout=10).json()["stale"], 10, "fresh overview")
         mesh.registry.kill()
         time.sleep(FRESH)
         assert browser.get(f"{mesh.ui}/api/overview", timeout=10).json()["stale"]

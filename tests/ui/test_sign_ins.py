@@ -57,7 +57,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def found(registry: Introspecting, clock: Clock) -> Iterator[SignIns]:
-    made = SignIns(RegistryClient(registry.url, timeout=(0.5, 0.5)), clock)
+    made = SignIns(RegistryClient(registry.url, timeout=(5, 5)), clock)  # one that has gone refuses at once
     yield made
     made.close()
 

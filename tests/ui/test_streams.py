@@ -128,6 +128,7 @@ def test_a_stream_is_renewed_before_it_ends(mesh: Mesh, session: str, page: Page
 def test_a_wall_asks_once_for_all_that_it_shows(mesh: Mesh, session: str, page: Page, watch: Watch) -> None:
     """Addresses are renewed with one call, and a hidden page asks for none."""
     other = mesh.cluster.open("Press line 3", width=160, pinned=True)
+    mesh.cluster.settled(other["session_id"])  # a node refuses what it has not heard of, and the page asks once more
     calls: list[dict[str, Any]] = []
 
     def note(asked: Request) -> None:
@@ -213,6 +214,7 @@ def test_a_page_behind_a_proxy_shows_everything(mesh: Mesh, session: str, page: 
     """Below a path, wall and session page have moving pictures, and ask nobody but the dashboard."""
     with Front(mesh.proxied.ui, "/fogline") as front:
         mesh.opened(page, "/", front=front)
+        expect(page.locator(".tile .picture").first).to_be_visible()
         for one in page.locator(".tile .picture").all():
             assert moves(one)
         mesh.opened(page, f"/s/{session}", front=front)

@@ -184,6 +184,7 @@ def test_what_nobody_sees_costs_nothing(many: Mesh, page: Page) -> None:
     expect(page.locator(".in-motion")).to_have_count(1)
     page.keyboard.press("a")
     page.evaluate("document.querySelector('main').style.paddingTop = '4000px'")
+    expect(page.locator(".in-motion")).to_have_count(0)  # the page has seen that nobody sees its tiles
     page.wait_for_timeout(500)
     many.camera.requests.clear()
     page.wait_for_timeout(1500)
@@ -354,7 +355,7 @@ def test_the_form_asks_for_what_was_chosen(mesh: Mesh, page: Page) -> None:
         dialog.locator("[name=fps]").select_option("5")
         dialog.get_by_label("Search only when something moves").check()
         dialog.get_by_label("Keep it running").check()
-        with page.expect_request(lambda request: request.method == "POST") as caught:
+        with page.expect_request(f"{mesh.ui}/api/sessions") as caught:
             dialog.get_by_role("button", name="Start").click()
         wish = json.loads(caught.value.post_data or "")
         assert wish == {

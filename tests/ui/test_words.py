@@ -10,6 +10,7 @@ import requests
 from playwright.sync_api import Browser, expect
 from werkzeug.datastructures import LanguageAccept
 
+from tests.calm import browsing
 from tests.processes import ROOT
 from tests.ui.conftest import Mesh
 from ui.words import LANGUAGES, LOCALES, SOURCE, chosen, read, renewed
@@ -118,7 +119,7 @@ def test_a_choice_leads_back_to_our_page_and_nowhere_else(mesh: Mesh, back: str,
 
 def test_the_language_is_chosen_with_a_click(mesh: Mesh, browser: Browser) -> None:
     """Pages of a Chinese browser are Chinese; the link at the foot changes that, and it stays so."""
-    with browser.new_context(locale="zh-CN") as context:
+    with browsing(), browser.new_context(locale="zh-CN") as context:
         page = context.new_page()
         page.goto(f"{mesh.ui}/nodes", wait_until="commit")
         expect(page.locator("html")).to_have_attribute("lang", "zh")

@@ -147,7 +147,7 @@ def test_an_answer_that_a_change_overtook_is_not_remembered(house: House, role: 
 def test_who_was_known_lately_is_known_while_redis_is_away(tmp_path: Path) -> None:
     """For five minutes, so that lists can be read; nobody else is let in, and nobody is told to sign in again."""
     with Server(tmp_path) as server:
-        client = connection(RegistrySettings(redis=server.url))
+        client = connection(RegistrySettings(redis=server.url, redis_timeout=5.0))
         clock = Clock()
         house = House(RedisBook(client, retries=0), clock, tmp_path)
         _, known = make(house)

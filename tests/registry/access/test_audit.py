@@ -107,7 +107,7 @@ def test_nothing_alters_or_removes_an_entry() -> None:
 def test_what_is_done_while_redis_is_away_is_written_down_later(tmp_path: Path) -> None:
     """In its order; whoever notes it is not held up by an error."""
     with Server(tmp_path) as server:
-        audit = Audit(RedisBook(connection(RegistrySettings(redis=server.url)), retries=0))
+        audit = Audit(RedisBook(connection(RegistrySettings(redis=server.url, redis_timeout=5.0)), retries=0))
         audit.note(ANNA, "", "before")
         server.kill()
         for number in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.registry.servers import Server
 
 STREAM = 77.0  # seconds after which a person's stream ends
 TICKET = 55.0  # seconds within which a signed address is opened
+ORIGINAL = 60.0  # seconds for which the original's devices stay: longer than a test, none of which renews them
 
 
 @pytest.fixture(scope="session")
@@ -21,20 +23,20 @@ def _replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server
     folder = tmp_path_factory.mktemp("trust")
     data = folder / "data"
     options = ("--access", "locked", "--legacy-open", "--datagrams", "off", "--announce", "off")
-    lasting = ("--stream-seconds", str(STREAM), "--ticket-seconds", str(TICKET))
-    with Server(folder) as server:
+    lasting = ("--stream-seconds", str(STREAM), "--ticket-seconds", str(TICKET), "--original-seconds", str(ORIGINAL))
+    with Server(folder) as server, ExitStack() as stopping:
         running = [
-            Running(
-                "registry",
-                *("--data", str(data), "--redis", server.url, *options, *lasting, *QUICK),
-                port=free_port(),
-                log=folder / f"registry-{number}.log",
+            stopping.enter_context(
+                Running(
+                    "registry",
+                    *("--data", str(data), "--redis", server.url, *options, *QUICK, *lasting),
+                    port=free_port(),
+                    log=folder / f"registry-{number}.log",
+                )
             )
             for number in range(2)
         ]
         yield server, [one.ready() for one in running], data
-        for one in running:
-            one.stop()
 
 
 @pytest.fixture

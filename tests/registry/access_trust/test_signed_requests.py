@@ -15,6 +15,7 @@ from mesh import proof
 from mesh.credentials import ADMIN_KEY, Bearer, NodeCredentials
 from mesh.keys import Key
 from mesh.proof import Call
+from registry.access.first_run import FAMILY
 from tests.processes import wait_for
 from tests.registry.access_trust.members import Locked, Member
 from tests.registry.servers import Server
@@ -199,7 +200,7 @@ def test_a_revoked_node_is_out_at_once(registry: Locked, other: Locked, member: 
     camera = member("camera", "hall-1").join().live()
     first, second = member("compute", "gpu-1").join(), member("compute", "gpu-2").join()
     nodes = {one.node_id: (one, one.live()) for one in (first, second)}
-    session = registry.open("hall-1")
+    session = registry.open("hall-1", pinned=True)
     bad, node = nodes[session["node"]]
     version = registry.json("/v1/trust")["version"]
     began = time.monotonic()
@@ -207,6 +208,7 @@ def test_a_revoked_node_is_out_at_once(registry: Locked, other: Locked, member: 
     moved = registry.session(session["session_id"])
     assert time.monotonic() - began < 3
     assert moved["node"] not in (None, bad.node_id)
+    registry.delete(f"/v1/sessions/{session['session_id']}")
     assert reason(node.beat()) == (401, "revoked")
     wait_for(lambda: reason(other.as_(bad.credentials).get("/v1/nodes")) == (401, "revoked"), 3, "refusal")
     assert bad.try_to_join(registry.token()).status_code == 403
@@ -237,9 +239,11 @@ def test_after_a_wipe_nodes_are_back_without_a_token(
     def copied() -> bool:
         """The revocation is in the copy, and so is what it changed of the node, which may come a second later."""
         kept = json.loads(copy.read_text())["documents"]
-        return f"revoked.{bad.node_id}" in kept["signer"] and bool(kept["node"][bad.node_id].get("revoked_at"))
+        return f"revoked.{bad.node_id}" in kept["signer"] and bool(kept["node"].get(bad.node_id, {}).get("revoked_at"))
 
     wait_for(copied, 10, "the revocation in the copy")
+    family = registry.data / FAMILY
+    made_at = family.stat().st_mtime_ns
     with redis.Redis(port=server.port) as store:
         store.flushall()
     assert one.node().register().status_code == 201
@@ -252,6 +256,9 @@ def test_after_a_wipe_nodes_are_back_without_a_token(
 
     def back() -> Any:
         # Of the two, which share a folder here, the one that puts the copy back may also make this machine's key anew.
+        # When that is done it writes the family: before, a test that comes next could read a key that is just dropped.
+        if family.stat().st_mtime_ns == made_at:
+            return None
         admin = Bearer((registry.data / ADMIN_KEY).read_text().strip())
         answer = registry.as_(admin).get("/v1/enrolments")
         found = {entry["node_id"]: entry for entry in answer.json()["enrolments"]} if answer.ok else {}

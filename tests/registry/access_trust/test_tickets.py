@@ -23,10 +23,10 @@ VIEWS = ("stream", "snapshot", "detections", "stats")
 
 @pytest.fixture
 def session(registry: Locked, member: Make) -> Iterator[Json]:
-    """A session of a camera and a compute node that have joined."""
+    """A session of a camera and a compute node that have joined. It is pinned, for nobody watches it."""
     member("camera", "dock-1").join().live()
     member("compute", "gpu-7").join().live()
-    made = registry.open("dock-1", node="gpu-7")
+    made = registry.open("dock-1", node="gpu-7", pinned=True)
     yield made
     registry.delete(f"/v1/sessions/{made['session_id']}")
 

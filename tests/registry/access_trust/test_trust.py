@@ -147,7 +147,7 @@ def test_nodes_are_known_while_redis_is_away(tmp_path: Path) -> None:
     refused, and a node that nobody has seen before is told to try again."""
     with Server(tmp_path) as server:
         settings = RegistrySettings(
-            redis=server.url, access="locked", data=tmp_path, datagrams="off", announce="off", redis_timeout=0.2
+            redis=server.url, access="locked", data=tmp_path, datagrams="off", announce="off", redis_timeout=5.0
         )
         service = RegistryService(settings)
         service._house.start()

@@ -355,6 +355,6 @@ def test_a_silent_node_is_seen_by_the_machines_clock(any_store: Store) -> None:
     node = any_store.node("cam")
     assert node is not None
     assert node.suspect_at is not None
-    assert node.suspect_at - node.last_seen >= 0.4
+    assert round((node.suspect_at - node.last_seen) * 1000) >= 400  # as floats 0.4 s may be a little less
     assert abs(node.last_seen - began) < 2
     wait_for(died, 5, "death")
