@@ -286,10 +286,10 @@ def test_every_service_stops_in_time(mesh: Mesh) -> None:
     """`docker compose stop` of each takes at most five seconds, and nodes leave the mesh instead of being missed."""
     nodes = mesh.nodes("compute")
     for service in ("compute", "demo", "ui", "registry"):
-        began = time.monotonic()
         with changing():
+            began = time.monotonic()
             mesh.compose("stop", "--timeout", "10", service)
-        mesh.took[f"stop {service}"] = time.monotonic() - began
+            mesh.took[f"stop {service}"] = time.monotonic() - began
         if service == "compute":
             listed = {one["node_id"]: one["state"] for one in mesh.ask("GET", "/v1/nodes?kind=compute")["nodes"]}
             assert not {ident: state for ident, state in listed.items() if ident in nodes}

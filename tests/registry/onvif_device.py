@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -26,6 +27,7 @@ SCOPES = (
     " onvif://www.onvif.org/hardware/M1065-L onvif://www.onvif.org/location/country/Ireland"
     " onvif://www.onvif.org/location/hall%201 onvif://www.onvif.org/Profile/Streaming"
 )
+MULTICAST_ALL = 49  # Linux's IP_MULTICAST_ALL, which the standard library does not name
 Answers = Callable[[str], Sequence[bytes]]
 
 
@@ -42,6 +44,9 @@ def device(answers: Answers, interface: str = "127.0.0.1") -> Iterator[None]:
     """A device on this machine that gives these datagrams for each question; `answers` gets the question's id."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":
+            # Else it hears what is asked on other networks, too, and answers what other tests have asked there.
+            one.setsockopt(socket.IPPROTO_IP, MULTICAST_ALL, 0)
         one.bind(GROUP)
         one.setsockopt(
             socket.IPPROTO_IP,

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 import redis
 
 from registry.valkey import binary
@@ -19,6 +20,14 @@ def until_written(client: redis.Redis) -> None:
     disk every second acknowledges what follows before it writes it; kill -9 would lose that.
     """
     wait_for(lambda: client.info("persistence")["aof_pending_bio_fsync"] == 0, 5, "what was written, on disk")
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it is gone, but for what its parent may still want to know of it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two looks
+        return True
 
 
 class Server:
@@ -47,7 +56,11 @@ class Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        wait_for(self._answers, 10, f"Valkey on port {self.port}")
+        try:
+            wait_for(self._answers, 10, f"Valkey on port {self.port}")
+        except BaseException:
+            self.kill()
+            raise
 
     def client(self) -> redis.Redis:
         return redis.Redis(port=self.port, decode_responses=True, socket_timeout=2)

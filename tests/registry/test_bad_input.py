@@ -126,7 +126,7 @@ def test_a_body_of_100_megabytes_is_refused_without_being_read(registry: Registr
         deadline = time.monotonic() + 10
         while b"\r\n\r\n" not in got and time.monotonic() < deadline:
             try:
-                if sent < 2_000_000:
+                if sent < 1_000_000:  # who wants to read the rest before it answers waits for it in vain
                     connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
                     sent += 65536
                 got += connection.recv(4096)
@@ -135,7 +135,6 @@ def test_a_body_of_100_megabytes_is_refused_without_being_read(registry: Registr
             except ConnectionError:
                 break
     assert got.startswith(b"HTTP/1.1 413"), got[:200]
-    assert sent < 2_000_000
     assert registry.json("/v1/nodes?state=any")["nodes"] == []
 
 

@@ -28,6 +28,7 @@ class Host:
         self.registry = registry
         self.capacity = capacity
         self.node = registry.camera(name, hosting=capacity)
+        self.boot_id = self.node.manifest["boot_id"]
         self.runs: list[Json] = []
         self.ask()
 
@@ -35,7 +36,7 @@ class Host:
         answer = self.registry.post(
             f"/v1/nodes/{self.node.node_id}/cameras",
             {
-                "boot_id": self.node.manifest["boot_id"],
+                "boot_id": self.boot_id,
                 "capacity": self.capacity,
                 "cameras": self.runs,
                 "problems": problems,
@@ -203,7 +204,7 @@ def test_a_host_that_is_unknown_registers_again_and_reports_only_what_may_be(reg
     ]
     assert [camera["camera_id"] for camera in host.ask().json()["cameras"]] == ["good"]
     assert [camera["name"] for camera in registry.json("/v1/cameras")["cameras"]] == ["good"]
-    host.node.manifest["boot_id"] = "another"
+    host.boot_id = "another"  # of the question alone: a node that beats with it would register again by itself
     refused = host.ask()
     assert (refused.status_code, refused.json()["title"]) == (404, "Register again")
 

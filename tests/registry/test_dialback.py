@@ -223,11 +223,12 @@ def test_only_the_newest_dial_of_a_node_tells(desk: Desk) -> None:
 
 def test_what_was_found_just_before_the_news_is_not_told(desk: Desk) -> None:
     """It waited for a store that was held up; the dial that the news asked for tells."""
+    passed_over = threading.Event()
 
     def answer(path: str) -> bytes:
         if listener.paths.count(path) == 1:
             return BUSY
-        time.sleep(0.2)
+        passed_over.wait(5)
         return YES
 
     listener = desk.listen(answer)
@@ -236,9 +237,12 @@ def test_what_was_found_just_before_the_news_is_not_told(desk: Desk) -> None:
     desk.join("first", f"{listener.url}/first")
     wait_for(lambda: desk.store.asked == 1, 5, "call to the store")
     desk.join("a", f"{listener.url}/a")
-    wait_for(lambda: len(listener.paths) == 2, 5, "second dial")
+    wait_for(lambda: bool(desk.dial_back._results), 5, "outcome of the second dial")
     desk.join("a", f"{listener.url}/a", boot="second")
+    wait_for(lambda: len(listener.paths) == 3, 5, "third dial")
     desk.store.answers.set()
+    wait_for(lambda: not desk.dial_back._results, 5, "end of what was found before")
+    passed_over.set()
     assert desk.told("a") == ""
     assert "/healthz answered 503" in desk.told("first")
     assert sorted(desk.store.problems(), key=str) == ["/healthz answered 503", None]

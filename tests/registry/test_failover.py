@@ -34,6 +34,7 @@ def test_a_node_that_comes_back_serves_nothing_old(registry: Registry) -> None:
     session, serving, other = _two(registry)
     serving.die()
     wait_for(lambda: registry.session(session["session_id"])["node"] == other.node_id, LEASE + 3, "move")
+    wait_for(lambda: serving.listed()["state"] == "dead", 3, "its death, a moment after the move")
     serving.serves(session)
     assert serving.beat().status_code == 404
     assert serving.register().status_code == 201
@@ -59,8 +60,8 @@ def test_without_a_free_slot_a_session_waits_and_says_for_what(registry: Registr
     registry.camera()
     first = registry.compute("hall-1", slots=1)
     session = registry.open(pinned=True)
+    first.die()  # first: a beat after its end would bring it back
     registry.delete(f"/v1/nodes/{first.node_id}")
-    first.die()
     waiting = registry.session(session["session_id"])
     assert (waiting["state"], waiting["node"], waiting["stream_url"]) == ("moving", None, None)
     assert "waiting for a free slot" in waiting["state_reason"]
@@ -76,8 +77,8 @@ def test_a_waiting_session_that_nobody_asks_for_ends(registry: Registry) -> None
     registry.camera()
     node = registry.compute("hall-1")
     session = registry.open()
-    registry.delete(f"/v1/nodes/{node.node_id}")
     node.die()
+    registry.delete(f"/v1/nodes/{node.node_id}")
     wait_for(lambda: registry.session(session["session_id"])["state"] == "ended", IDLE + 3, "end")
 
 
@@ -162,8 +163,8 @@ def test_a_session_whose_camera_is_gone_waits_for_it(registry: Registry) -> None
     camera = registry.camera()
     node = registry.compute("hall-1")
     session = registry.open(pinned=True)
-    registry.delete(f"/v1/nodes/{camera.node_id}")
     camera.die()
+    registry.delete(f"/v1/nodes/{camera.node_id}")
     seen = registry.session(session["session_id"])
     assert seen["state_reason"] == "camera line-3 is gone (left the mesh); it is waited for"
     assert registry.json("/v1/sessions")["sessions"][0]["state_reason"] == seen["state_reason"]

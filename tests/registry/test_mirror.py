@@ -160,7 +160,8 @@ def test_a_session_shows_its_node_and_its_camera(desk: Desk) -> None:
     assert shown() == opened
     desk.store.leave("line-3", "left the mesh")
     assert shown().camera_gone == "left the mesh"
-    assert (("line-3",), ("s",)) in told
+    # Who waits for a change may go on a moment before those who listen have heard of it.
+    wait_for(lambda: (("line-3",), ("s",)) in told, 5, "news of the camera and its session")
 
 
 def test_orders_are_known_at_once(desk: Desk) -> None:

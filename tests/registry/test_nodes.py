@@ -29,6 +29,7 @@ def test_a_node_is_free_once_the_registry_has_reached_it(registry: Registry) -> 
     """Until the dial-back succeeds the node is unreachable, and its reason names the address and the remedy."""
     hidden = registry.node("compute", "hall-1", advertise_url="http://127.0.0.1:9")
     hidden.register()
+    hidden.live()
     assert hidden.listed()["state"] == "unreachable"
     wait_for(lambda: "set FOGLINE_ADVERTISE" in hidden.listed()["state_reason"], 5, "reason")
     assert "http://127.0.0.1:9" in hidden.listed()["state_reason"]
@@ -58,6 +59,7 @@ def test_the_dial_back_takes_only_a_plain_yes(registry: Registry, answer: dict[s
     """An error is no yes, and a redirect is not followed."""
     node = registry.node("compute", "odd", **answer)
     node.register()
+    node.live()
     wait_for(lambda: words in node.listed()["state_reason"], 5, words)
 
 
@@ -115,7 +117,7 @@ def test_lists_are_filtered(registry: Registry) -> None:
     """By kind, algorithm and state; an unknown value is refused with the parameter's name."""
     registry.camera()
     registry.compute("hall-1")
-    registry.node("compute", "hall-2", algorithm=[{"id": "echo", "name": "Echo"}], slots=0).join("full")
+    registry.node("compute", "hall-2", algorithm=[{"id": "echo", "name": "Echo"}], slots=0).join("full").live()
     assert registry.names("?kind=camera") == ["line-3"]
     assert registry.names("?algorithm=echo") == ["hall-2"]
     assert registry.names("?kind=compute&state=full") == ["hall-2"]

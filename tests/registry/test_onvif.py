@@ -25,6 +25,7 @@ from registry.onvif import MAX_PER_HOST, Candidate, Refused, candidate, probe, r
 from registry.redis_store import RedisStore
 from registry.routes.discovered import blueprint
 from registry.settings import RegistrySettings
+from tests.calm import browsing
 from tests.registry.fakes import Registry
 from tests.registry.onvif_device import answer, device, match
 
@@ -150,15 +151,16 @@ def test_many_who_ask_the_registry_cost_one_search(
     prefix: str, own_registry: Callable[..., Registry], tmp_path: Path
 ) -> None:
     """A few wait for it, the others are told to come back, and whoever comes later gets the same result."""
-    addresses = own_addresses()
-    if not addresses:
-        pytest.skip("this machine has no network to search")
 
     def answers(message: str) -> list[bytes]:
         return [answer(message, match(f"urn:uuid:{prefix}", scopes=f"onvif://www.onvif.org/hardware/{message}"))]
 
-    own_registry().camera("hall", source_host=addresses[0])
     with contextlib.ExitStack() as ends:
+        ends.enter_context(browsing())  # what addresses this machine has changes while others make networks
+        addresses = own_addresses()
+        if not addresses:
+            pytest.skip("this machine has no network to search")
+        own_registry().camera("hall", source_host=addresses[0])
         store = RedisStore(
             RegistrySettings(redis=f"unix://{tmp_path}/data/valkey/valkey.sock"), RedisErrors(CollectorRegistry())
         )

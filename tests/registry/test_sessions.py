@@ -86,7 +86,9 @@ def test_a_full_mesh_says_so_and_when_to_come_back(registry: Registry) -> None:
     """503 with Retry-After and words on every node; a session that ends frees its slot at once."""
     registry.camera()
     registry.compute("hall-1", slots=1)
-    registry.node("compute", "cell-7", advertise_url="http://127.0.0.1:9").register()
+    cell = registry.node("compute", "cell-7", advertise_url="http://127.0.0.1:9")
+    cell.register()
+    cell.live()
     held = registry.open()
     full = registry.post("/v1/sessions", {"camera": "line-3", "algorithm": "yolo", "width": 64})
     assert full.status_code == 503
@@ -152,7 +154,8 @@ def test_racing_clients_never_overbook(registry: Registry) -> None:
     def race(client: int) -> None:
         begin.wait(10)
         for n in range(5):
-            wish = {"camera": "line-3", "algorithm": "yolo", "width": 100 + client * 10 + n}
+            # Pinned: an idle one would end, and make room for another, before a busy machine has answered the last one.
+            wish = {"camera": "line-3", "algorithm": "yolo", "width": 100 + client * 10 + n, "pinned": True}
             answer = registry.post("/v1/sessions", wish)
             answers.append((answer.status_code, answer.json()))
 

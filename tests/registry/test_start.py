@@ -10,15 +10,14 @@ import pytest
 from mesh.errors import SetupProblem
 from registry.main import run
 from registry.settings import RegistrySettings
+from tests.processes import free_port
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis://:secret@host:port/0"])
 def test_an_address_that_is_none_is_named(url: str, tmp_path: Path) -> None:
     """With the option, and without the password."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     with pytest.raises(SetupProblem, match=r"--redis \(FOGLINE_REDIS\)") as refused:
-        run(RegistrySettings(redis=url, port=port, data=tmp_path, log="text"))
+        run(RegistrySettings(redis=url, port=free_port(), data=tmp_path, log="text"))
     assert "secret" not in refused.value.detail
 
 

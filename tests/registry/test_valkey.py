@@ -19,6 +19,7 @@ from mesh.errors import SetupProblem
 from registry import valkey as embedded
 from registry.valkey import EmbeddedValkey
 from tests.processes import ROOT, wait_for
+from tests.registry.servers import ended
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_it_dies_with_a_process_that_is_killed(tmp_path: Path) -> None:
     (server,) = psutil.Process(owner.pid).children()
     owner.send_signal(signal.SIGKILL)
     owner.communicate()
-    wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, 3, "its end")
+    wait_for(lambda: ended(server), 3, "its end")
 
 
 def test_a_second_registry_on_the_same_data_is_refused(valkey: EmbeddedValkey, monkeypatch: pytest.MonkeyPatch) -> None:
