@@ -102,7 +102,7 @@ def _certificate(text: str, keys: tuple[tuple[str, str], ...]) -> NodeCertificat
         return NodeCertificate(
             str(claims["sub"]), str(claims["kind"]), str(claims["name"]), str(jwk["x"]), float(claims["exp"])
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _wrong("certificate") from None
 
 
@@ -247,7 +247,7 @@ def _ticket(text: str, keys: tuple[tuple[str, str], ...]) -> Ticket:
             method=str(claims["m"]),
             name=str(claims.get("name", "")),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _wrong("signed address") from None
 
 

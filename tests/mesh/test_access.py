@@ -170,6 +170,19 @@ def test_a_ticket_opens_one_path_of_one_node_for_a_while() -> None:
             proof.read_ticket(broken, keys, Call("GET", "/stream.jpg", "n"), NOW)
 
 
+@pytest.mark.parametrize("claim", ["exp", "end"])
+def test_a_number_without_measure_is_refused(claim: str) -> None:
+    """Also by whoever has the right key: what no float holds is no time."""
+    signer, node, beyond = Key.new(), Key.new(), 10**400
+    keys = {signer.kid: signer.public}
+    said: dict[str, Any] = {"sub": "who", "m": "GET", "p": "/x", "n": "n", "exp": NOW + 60, "end": NOW + 90}
+    with pytest.raises(Unauthorized):
+        proof.read_ticket(signer.sign(proof.TICKET, said | {claim: beyond}), keys, Call("GET", "/x", "n"), NOW)
+    held = {"sub": "n", "kind": "compute", "name": "Press", "cnf": {"jwk": {"x": node.public}}, "exp": beyond}
+    with pytest.raises(Unauthorized):
+        proof.read_certificate(signer.sign(proof.CERTIFICATE, held), keys, NOW)
+
+
 def test_a_key_is_kept_for_this_user_alone(tmp_path: Path) -> None:
     file = tmp_path / "identity" / "camera.key"
     assert Key.load(file) is None
