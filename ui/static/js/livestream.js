@@ -57,6 +57,7 @@ export class LiveStream {
     this.renewAt = Number.POSITIVE_INFINITY;
     this.turn = 0; // of connecting: an answer to what was asked before the last turn comes too late
     this.stopped = false;
+    this.connecting = false; // pictures that still come are of before, and are replaced in a moment
     /** @type {import("./flow.js").Reading | null} */
     this.reading = null; // of the newest frame
     this.events = new Events({
@@ -71,7 +72,8 @@ export class LiveStream {
     });
     image.addEventListener("error", (event) => {
       const { status, address } = /** @type {CustomEvent} */ (event).detail;
-      if (this.running) this.broke(this.shown, status, address, t("The picture broke off"));
+      // When a session moves, both streams end. The second end must not break off the try that follows the first one.
+      if (this.running && !this.connecting) this.broke(this.shown, status, address, t("The picture broke off"));
     });
     image.addEventListener("missed", (event) => {
       const { status, address } = /** @type {CustomEvent} */ (event).detail;
@@ -124,10 +126,12 @@ export class LiveStream {
   load() {
     const address = this.shown.address("stream_url");
     if (!address) {
+      this.connecting = false;
       this.broke(this.shown, 0, "", t("The picture broke off"));
       return;
     }
     this.image.src = address;
+    this.connecting = false;
     this.renewInTime();
   }
 
@@ -152,6 +156,7 @@ export class LiveStream {
     this.timer = 0;
     this.turn += 1;
     this.renewAt = Number.POSITIVE_INFINITY; // nothing is open that could have a successor
+    this.connecting = true;
     const { turn } = this;
     this.events.close();
     const needed = this.camera ? [this.where, this.camera] : [this.where];
@@ -238,7 +243,7 @@ export class LiveStream {
   /** @param {string} words */
   again(words) {
     if (this.timer || !this.running) return;
-    this.flowing = false;
+    this.flowing = this.connecting = false;
     this.turn += 1;
     this.events.close();
     this.tell.onTrouble(words);
