@@ -10,6 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import pytest
+
+from mesh.discovery import own_addresses
 from registry.onvif import GROUP
 
 ENVELOPE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -28,6 +31,7 @@ SCOPES = (
     " onvif://www.onvif.org/location/hall%201 onvif://www.onvif.org/Profile/Streaming"
 )
 MULTICAST_ALL = 49  # Linux's IP_MULTICAST_ALL, which the standard library does not name
+ELSEWHERE = ("203.0.113.1", 9)  # of nobody
 Answers = Callable[[str], Sequence[bytes]]
 
 
@@ -37,6 +41,28 @@ def match(urn: str, *, types: str = "dn:NetworkVideoTransmitter", scopes: str = 
 
 def answer(message: str, *matches: str) -> bytes:
     return ENVELOPE.format(message=message, matches="".join(matches)).encode()
+
+
+def network() -> str:
+    """This machine's address on a network where a device of ours is found under that very address. A container
+    engine's network is none: what this machine sends itself by it comes from another one of its addresses. And it
+    may go at any time, so the network that leads to others comes first."""
+    first = ""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect(ELSEWHERE)  # sends nothing
+        first = one.getsockname()[0]
+    for address in sorted(own_addresses(), key=lambda each: each != first):
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as answers,
+        ):
+            asks.bind((address, 0))
+            asks.settimeout(1)
+            answers.sendto(b"here", asks.getsockname())
+            with contextlib.suppress(TimeoutError):
+                if asks.recvfrom(16)[1][0] == address:
+                    return address
+    pytest.skip("this machine has no network to search")
 
 
 @contextlib.contextmanager
