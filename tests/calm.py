@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-LONGEST = 30.0  # seconds to wait for the others
+LONGEST = 60.0  # seconds to wait for the others: half a minute is what a compose project takes on a busy machine
 
 
 @contextlib.contextmanager

@@ -127,7 +127,8 @@ class Podman:
         command = container["lifecycle"]["preStop"]["exec"]["command"]
         done = self._run("exec", f"{name}-{container['name']}", *command)
         assert done.returncode == 0, done.stderr
-        self("pod", "stop", "--time", "10", name)
+        with changing():
+            self("pod", "stop", "--time", "10", name)
         return done.stderr
 
     def remove(self) -> None:
