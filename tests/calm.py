@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 LONGEST = 60.0  # seconds to wait for the others: half a minute is what a compose project takes on a busy machine
+RESTS = 5.0  # seconds that new addresses are waited for
+TENTATIVE = 0x40  # of linux/if_addr.h
 
 
 @contextlib.contextmanager
@@ -26,9 +28,20 @@ def browsing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def changing() -> Iterator[None]:
-    """The machine's addresses change: nobody else is here."""
+    """The machine's addresses change: nobody else is here, until they rest again."""
     with _held(fcntl.LOCK_EX):
-        yield
+        try:
+            yield
+        finally:
+            until = time.monotonic() + RESTS
+            while _on_trial() and time.monotonic() < until:
+                time.sleep(0.05)
+
+
+def _on_trial() -> bool:
+    """Whether an IPv6 address is not valid yet: a new interface gives itself one and tries it for a second or two."""
+    known = Path("/proc/net/if_inet6")
+    return known.exists() and any(int(line.split()[4], 16) & TENTATIVE for line in known.read_text().splitlines())
 
 
 @contextlib.contextmanager
