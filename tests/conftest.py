@@ -19,6 +19,19 @@ QUIET = [
     *("--disable-component-update", "--disable-sync"),
 ]
 SHARED = ROOT.parent / "shared" / "data"
+HARDWARE = "Skipped: hardware: "  # how the reason begins for which a test may be skipped in CI
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nobody reads why a test was not run: only the hardware is an excuse."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:  # a worker of several tells the one that has begun it
+        return
+    inexcusable = [one for one in reporter.stats.get("skipped", ()) if HARDWARE not in one.longreprtext]
+    if inexcusable and session.exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"CI: {len(inexcusable)} tests were skipped for want of something that it should have")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

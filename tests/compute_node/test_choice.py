@@ -220,7 +220,7 @@ def test_devices_that_do_not_work_are_named_and_never_candidates(monkeypatch: py
 def test_a_gpu_that_is_not_there_fails_in_words(installed: ModelStore) -> None:
     """This build of ONNX Runtime has no CUDA: asking the library for it all the same must not crash."""
     if "onnxruntime:cuda" in engines.available():
-        pytest.skip("this machine has a CUDA device that works")
+        pytest.skip("hardware: this machine has a CUDA device that works")
     from compute_node.engines.onnxruntime import OnnxRuntimeModel  # noqa: PLC0415
 
     for device in ("cuda", "cuda.1", "tensorrt"):
