@@ -25,7 +25,7 @@ fi
 "$@" <&0 &
 service=$!
 # Until it has become the service it is a copy of this shell, with handlers of the shell's own: a signal would be lost.
-trap 'while cmp -s /proc/$$/cmdline "/proc/$service/cmdline"; do sleep 0.02; done
+trap 'while cmp -s /proc/$$/cmdline "/proc/$service/cmdline" 2>/dev/null; do sleep 0.02; done
     kill -TERM "$service" 2>/dev/null || :' TERM INT
 code=0
 while kill -0 "$service" 2>/dev/null; do # a signal ends a wait before the service has ended
