@@ -35,7 +35,7 @@ def changing() -> Iterator[None]:
         finally:
             until = time.monotonic() + RESTS
             while _on_trial() and time.monotonic() < until:
-                time.sleep(0.05)
+                time.sleep(0.05)  # the system has no call that waits for it
 
 
 def _on_trial() -> bool:

@@ -6,6 +6,8 @@
 
 import { Flow } from "./flow.js";
 
+export const COVER = 1000; // ms without pictures after which a page says so: a planned move is over before
+
 const HEAD = new TextEncoder().encode("\r\n\r\n"); // ends the headers of a part
 const LONGEST = 16 * 1024 * 1024; // bytes of a part: more is none of ours
 

@@ -6,13 +6,12 @@ import { t } from "../i18n.js";
 import { keep, recall } from "../kept.js";
 import { onKey } from "../keys.js";
 import { LiveStream } from "../livestream.js";
-import { MovingPicture } from "../mjpeg.js";
+import { COVER, MovingPicture } from "../mjpeg.js";
 import { Overlay } from "../overlay.js";
 import { Painting } from "../painting.js";
 import { addressesOf } from "../tickets.js";
 import { sentence } from "../words.js";
 
-const COVER = 400; // ms without pictures after which the page says so: a planned move is over before
 const OVERLAY = "overlay"; // whether this browser draws boxes itself, on the wall too
 
 /**

@@ -6,6 +6,7 @@ import { countsOf, objectsOf } from "./facts.js";
 import { t } from "../i18n.js";
 import { recall } from "../kept.js";
 import { Meter } from "../meter.js";
+import { COVER } from "../mjpeg.js";
 import { CameraMotion, SessionMotion } from "./motion.js";
 import { MovedLine } from "./moved.js";
 import { Pictures } from "../pictures.js";
@@ -13,7 +14,6 @@ import { isReachable } from "./places.js";
 import { Rescue } from "./rescue.js";
 import { addressesOf } from "../tickets.js";
 
-const COVER = 400; // ms without pictures after which a tile says so: a planned move is over before
 const LATE = 3000; // ms for which a list may be older than what this page was told of a move
 const NUMBERS = 250; // ms between two drawings of what changes with every frame
 
